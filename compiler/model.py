@@ -1,0 +1,268 @@
+"""QuantizedModel: the integers, scales and structure that every quantizer writes and the compiler reads.
+
+On disk it is a folder (contract 2 of the design): ``model.safetensors`` holds the integers,
+``quantization.json`` everything else, and the tokenizer's files lie beside them.
+
+Tensor names and shapes (``H`` hidden, ``I`` intermediate, ``V`` vocabulary), all int8 unless said:
+
+========================================  =========  ==========================================
+``embeddings.word.weight``                [V, H]
+``embeddings.position.weight``            [P, H]
+``embeddings.token_type.weight``          [Y, H]     absent when the family has no token types
+``embeddings.norm.gamma`` / ``.beta``     [H]        int16
+``layers.{i}.query|key|value.weight``     [H, H]     rows are output channels
+``layers.{i}.attention_output.weight``    [H, H]
+``layers.{i}.attention_norm.gamma|beta``  [H]        int16
+``layers.{i}.intermediate.weight``        [I, H]
+``layers.{i}.output.weight``              [H, I]
+``layers.{i}.output_norm.gamma|beta``     [H]        int16
+``head.*``                                           see :class:`HeadKind`
+every linear's ``.bias``                  [N]        int32, scale = input scale * weight scale
+========================================  =========  ==========================================
+
+The head's linears are ``head.pooler`` (BERT and RoBERTa classification: dense + tanh; DistilBERT: dense
++ ReLU), ``head.classifier`` (logits), ``head.transform`` + ``head.transform_norm`` (masked LM) and
+``head.decoder`` (masked LM logits, [V, H]).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import QuantizedModelError
+
+SCHEMA_VERSION = 1
+
+MODEL_FILE = "model.safetensors"
+DESCRIPTION_FILE = "quantization.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class Family(str, Enum):
+    """The checkpoint families that can be imported."""
+
+    BERT = "bert"
+    ROBERTA = "roberta"
+    DISTILBERT = "distilbert"
+
+
+class HeadKind(str, Enum):
+    """What the model computes from the last encoder layer."""
+
+    NONE = "none"
+    MEAN_POOLING = "mean_pooling"
+    SEQUENCE_CLASSIFICATION = "sequence_classification"
+    TOKEN_CLASSIFICATION = "token_classification"
+    QUESTION_ANSWERING = "question_answering"
+    MASKED_LM = "masked_lm"
+
+
+class Activation(str, Enum):
+    """Element-wise activations of the feed-forward block and of the heads."""
+
+    GELU = "gelu"
+    RELU = "relu"
+    TANH = "tanh"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head: its kind, the pooler's activation, its labels, and whether floats are normalized to unit length."""
+
+    kind: HeadKind
+    pooler_activation: Activation | None = None
+    labels: tuple[str, ...] = ()
+    normalize: bool = False
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The structure of an encoder with post-layer normalization (BERT, RoBERTa, DistilBERT)."""
+
+    family: Family
+    hidden: int
+    layers: int
+    heads: int
+    intermediate: int
+    vocabulary: int
+    positions: int
+    """Rows of the position table that a sequence can use (RoBERTa's two padding rows are not counted)."""
+    position_offset: int
+    """Row of the position table that the first token uses (RoBERTa: padding_idx + 1)."""
+    token_types: int
+    pad_token_id: int
+    activation: Activation
+    head: Head
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "layers", "heads", "intermediate", "vocabulary", "positions"):
+            if getattr(self, name) < 1:
+                raise QuantizedModelError(f"architecture: {name} is {getattr(self, name)}, it must be positive")
+        if self.hidden % self.heads:
+            raise QuantizedModelError(
+                f"architecture: hidden size {self.hidden} is not a multiple of {self.heads} attention heads"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.hidden // self.heads
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How one activation is represented: ``real = integer * scale``, symmetric, in ``bits`` signed bits."""
+
+    scale: float
+    bits: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise QuantizedModelError(f"quantization: scale {self.scale} is not a positive finite number")
+        if not 2 <= self.bits <= 16:
+            raise QuantizedModelError(f"quantization: {self.bits} bits are outside 2..16")
+
+    @property
+    def limit(self) -> int:
+        """The largest magnitude, ``2^(bits-1) - 1``."""
+        return 2 ** (self.bits - 1) - 1
+
+
+@dataclass(frozen=True)
+class WeightTensor:
+    """An integer tensor with its scale: ``real = values * scale``; one scale, or one per row."""
+
+    values: NDArray[Any]
+    scale: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.scale.shape not in ((), (self.values.shape[0],)):
+            raise QuantizedModelError(
+                f"weight of shape {self.values.shape} has a scale of shape {self.scale.shape}; one scale, or one per row"
+            )
+
+
+@dataclass(frozen=True)
+class QuantizedModel:
+    """A quantized BERT: structure, integer weights, activation scales. Needs no torch.
+
+    Activation names (bits): ``embeddings.sum`` (16), ``embeddings.stream`` (16), ``embeddings.output`` (8);
+    per layer ``layers.{i}.``: ``query``, ``key``, ``value``, ``context`` (8), ``attention_sum``,
+    ``attention_stream`` (16), ``attention_hidden`` (8), ``activation_input`` (16), ``activation_output`` (8),
+    ``output_sum``, ``output_stream`` (16), ``output_hidden`` (8); heads: ``head.pooler_input`` (16, tanh's or
+    ReLU's input), ``head.pooler_output`` (8), ``head.transform_input`` (16), ``head.transform_sum`` (16),
+    ``head.transform_hidden`` (8). ``*_sum`` is the input of a layer normalization, ``*_stream`` its output as the
+    residual reads it, ``*_hidden`` and ``embeddings.output`` its output as the next linear reads it.
+    """
+
+    architecture: Architecture
+    scheme: str
+    weights: dict[str, WeightTensor]
+    activations: dict[str, Quantization]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    tokenizer: Path | None = None
+    """The folder that holds ``tokenizer.json``, if there is one."""
+
+    def weight(self, name: str) -> WeightTensor:
+        """The weight called ``name``; raises QuantizedModelError that names it when it is missing."""
+        try:
+            return self.weights[name]
+        except KeyError:
+            raise QuantizedModelError(f"the quantized model has no tensor '{name}'; quantize it again") from None
+
+    def activation(self, name: str) -> Quantization:
+        """The quantization of the activation ``name``; raises QuantizedModelError when it is missing."""
+        try:
+            return self.activations[name]
+        except KeyError:
+            raise QuantizedModelError(f"the quantized model has no scale for '{name}'; quantize it again") from None
+
+    def with_tokenizer(self, folder: Path) -> QuantizedModel:
+        """A copy whose tokenizer lies in ``folder``."""
+        return replace(self, tokenizer=folder)
+
+
+def describe(model: QuantizedModel) -> dict[str, Any]:
+    """The JSON document of ``quantization.json``."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "scheme": model.scheme,
+        "architecture": asdict(model.architecture),
+        "activations": {name: asdict(value) for name, value in sorted(model.activations.items())},
+        "provenance": model.provenance,
+    }
+
+
+def architecture_from_json(document: dict[str, Any]) -> Architecture:
+    """The inverse of ``asdict(architecture)``."""
+    head = document["head"]
+    pooler = head["pooler_activation"]
+    return Architecture(
+        **{
+            **document,
+            "family": Family(document["family"]),
+            "activation": Activation(document["activation"]),
+            "head": Head(
+                kind=HeadKind(head["kind"]),
+                pooler_activation=None if pooler is None else Activation(pooler),
+                labels=tuple(head["labels"]),
+                normalize=head["normalize"],
+            ),
+        }
+    )
+
+
+def save(model: QuantizedModel, folder: Path) -> None:
+    """Writes ``model`` into the existing, empty ``folder`` (the caller makes it appear atomically)."""
+    import shutil
+
+    from safetensors.numpy import save_file
+
+    tensors: dict[str, NDArray[Any]] = {}
+    for name, weight in model.weights.items():
+        tensors[name] = np.ascontiguousarray(weight.values)
+        tensors[f"{name}.scale"] = np.ascontiguousarray(weight.scale)
+    save_file(tensors, folder / MODEL_FILE)
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(describe(model), indent=2) + "\n", encoding="utf-8")
+    if model.tokenizer is not None:
+        shutil.copyfile(model.tokenizer / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+
+
+def load(folder: Path) -> QuantizedModel:
+    """Reads a quantized model; raises QuantizedModelError that says which file is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        document = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        tensors = load_file(folder / MODEL_FILE)
+        if document["schema_version"] != SCHEMA_VERSION:
+            raise QuantizedModelError(
+                f"{folder}: schema version {document['schema_version']}, this intbert reads {SCHEMA_VERSION}; quantize again"
+            )
+        return QuantizedModel(
+            architecture=architecture_from_json(document["architecture"]),
+            scheme=document["scheme"],
+            weights={
+                name: WeightTensor(values, tensors[f"{name}.scale"])
+                for name, values in tensors.items()
+                if not name.endswith(".scale")
+            },
+            activations={name: Quantization(**value) for name, value in document["activations"].items()},
+            provenance=document["provenance"],
+            tokenizer=folder if (folder / TOKENIZER_FILE).exists() else None,
+        )
+    except FileNotFoundError as error:
+        raise QuantizedModelError(
+            f"{folder} is not a quantized model: {Path(error.filename).name} is missing; write one with `intbert quantize`"
+        ) from None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise QuantizedModelError(f"{folder}: damaged quantized model ({error}); quantize it again") from error

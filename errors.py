@@ -1,0 +1,52 @@
+"""The exception tree of intbert.
+
+Every message says what is wrong, where, and what to do about it; the command line prints it as one line.
+"""
+
+
+class IntbertError(Exception):
+    """Root of every error that intbert raises on purpose."""
+
+
+class CheckpointError(IntbertError):
+    """A float checkpoint is missing, damaged, or of an architecture that is not supported."""
+
+
+class CalibrationError(IntbertError):
+    """Calibration data cannot be read or holds nothing to calibrate on."""
+
+
+class SchemeError(IntbertError):
+    """A quantization scheme is unknown or contradicts itself."""
+
+
+class QuantizedModelError(IntbertError):
+    """A quantized model on disk is missing, damaged, or written by another schema version."""
+
+
+class BoundsError(IntbertError):
+    """An integer operator cannot be proven free of overflow."""
+
+
+class TargetError(IntbertError):
+    """A target does not exist, or its description is invalid."""
+
+
+class ToolchainError(IntbertError):
+    """A linker or compiler is missing or failed, or the TVM installation is not the pinned one."""
+
+
+class ArtifactError(IntbertError):
+    """An artifact is missing, damaged, or was built for another CPU."""
+
+
+class InputError(IntbertError):
+    """Input to a model is invalid: too long, out of the vocabulary, or of the wrong shape."""
+
+
+class OutputError(IntbertError):
+    """An output cannot be written: it exists already, or the disk is full."""
+
+
+class RemoteError(IntbertError):
+    """A remote machine refused, failed, or went away."""
