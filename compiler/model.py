@@ -154,13 +154,14 @@ class WeightTensor:
 class QuantizedModel:
     """A quantized BERT: structure, integer weights, activation scales. Needs no torch.
 
-    Activation names (bits): ``embeddings.sum`` (16), ``embeddings.stream`` (16), ``embeddings.output`` (8);
+    Activation names (bits): ``embeddings.sum`` (15), ``embeddings.stream`` (15), ``embeddings.output`` (8);
     per layer ``layers.{i}.``: ``query``, ``key``, ``value``, ``context`` (8), ``attention_sum``,
-    ``attention_stream`` (16), ``attention_hidden`` (8), ``activation_input`` (16), ``activation_output`` (8),
-    ``output_sum``, ``output_stream`` (16), ``output_hidden`` (8); heads: ``head.pooler_input`` (16, tanh's or
-    ReLU's input), ``head.pooler_output`` (8), ``head.transform_input`` (16), ``head.transform_sum`` (16),
+    ``attention_stream`` (15), ``attention_hidden`` (8), ``activation_input`` (15), ``activation_output`` (8),
+    ``output_sum``, ``output_stream`` (15), ``output_hidden`` (8); heads: ``head.pooler_input`` (15, tanh's or
+    ReLU's input), ``head.pooler_output`` (8), ``head.transform_input`` (15), ``head.transform_sum`` (15),
     ``head.transform_hidden`` (8). ``*_sum`` is the input of a layer normalization, ``*_stream`` its output as the
-    residual reads it, ``*_hidden`` and ``embeddings.output`` its output as the next linear reads it.
+    residual reads it, ``*_hidden`` and ``embeddings.output`` its output as the next linear reads it. The wide
+    activations have 15 bits in 16-bit lanes: the spare bit lets a difference or a doubled value stay in its lane.
     """
 
     architecture: Architecture
