@@ -1,0 +1,109 @@
+"""Target: what the compiler has to know about a machine."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import TargetError
+from .features import IMPLIED, close_features
+
+if TYPE_CHECKING:
+    from tvm.target import Target as TVMTarget
+
+# LLVM's attributes that switch a canonical feature on. What an x86-64 level or an Arm CPU brings is
+# repeated here on purpose: a feature that is named is compiled for, whatever ``cpu`` says.
+_LLVM_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "avx2": ("+avx2", "+fma", "+bmi", "+bmi2", "+f16c", "+lzcnt", "+movbe"),
+    # LLVM prefers 256-bit registers on several CPUs whose first generation lowered its clock for wider ones.
+    "avx512": ("+avx512f", "+avx512bw", "+avx512cd", "+avx512dq", "+avx512vl", "-prefer-256-bit"),
+    "avx512_vnni": ("+avx512vnni",),
+    "avx512_vbmi": ("+avx512vbmi",),
+    "avx_vnni": ("+avxvnni",),
+    "amx_int8": ("+amx-tile", "+amx-int8"),
+    "neon": ("+neon",),
+    "dotprod": ("+dotprod",),
+    "i8mm": ("+i8mm",),
+    "sve": ("+sve",),
+    "sve2": ("+sve2",),
+}
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_ATTRIBUTE = re.compile(r"[+-][a-z0-9.-]+")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine to compile for.
+
+    ``triple`` and ``cpu`` are LLVM's names (mtriple, mcpu). ``features`` are canonical names (see
+    :mod:`.features`), closed under implication on construction. ``cores`` is how many threads are worth
+    starting; ``memory_mb`` the RAM in MiB of the smallest machine of the kind, None when they vary.
+    ``attributes`` are further LLVM attributes, such as ``-lse``.
+
+    Raises TargetError when a field is invalid or a feature does not belong to ``arch``.
+    """
+
+    name: str
+    description: str
+    arch: str
+    triple: str
+    cpu: str
+    features: frozenset[str] = frozenset()
+    cores: int = 1
+    memory_mb: int | None = None
+    attributes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise TargetError(
+                f"target name {self.name!r} is invalid: use lower-case letters, digits, '.', '_' and '-'"
+            )
+        if self.arch not in IMPLIED:
+            raise self._invalid("arch", self.arch, f"one of {', '.join(sorted(IMPLIED))}")
+        if self.triple.partition("-")[0] != self.arch:
+            raise self._invalid("triple", self.triple, f"an LLVM triple that starts with {self.arch}-")
+        if not self.cpu:
+            raise self._invalid("cpu", self.cpu, "an LLVM CPU name, such as cortex-a72 or x86-64-v3")
+        unknown = sorted(set(self.features) - set(IMPLIED[self.arch]))
+        if unknown:
+            raise self._invalid("features", ", ".join(unknown), f"some of {', '.join(IMPLIED[self.arch])}")
+        if self.cores < 1:
+            raise self._invalid("cores", self.cores, "at least 1")
+        if self.memory_mb is not None and self.memory_mb < 1:
+            raise self._invalid("memory_mb", self.memory_mb, "at least 1")
+        for attribute in self.attributes:
+            if not _ATTRIBUTE.fullmatch(attribute):
+                raise self._invalid("attributes", attribute, "LLVM attributes, such as +crc or -lse")
+        object.__setattr__(self, "features", close_features(self.arch, self.features))
+
+    def _invalid(self, field: str, value: object, expected: str) -> TargetError:
+        return TargetError(f"target {self.name}: {field} is {value!r}; expected {expected}")
+
+    def llvm_attributes(self) -> tuple[str, ...]:
+        """Return LLVM's attributes (mattr): those of the features, then ``attributes``, which win."""
+        canonical = [
+            attribute
+            for feature in IMPLIED[self.arch]
+            if feature in self.features
+            for attribute in _LLVM_ATTRIBUTES[feature]
+        ]
+        return (*canonical, *self.attributes)
+
+    def tvm(self) -> TVMTarget:
+        """Return TVM's target (kind llvm). Imports tvm. TargetError when TVM or its LLVM refuses it."""
+        from tvm.target import Target as TVMTarget
+        from tvm.target.codegen import llvm_is_valid_cpu
+
+        if not llvm_is_valid_cpu(self.cpu, self.triple):
+            raise self._invalid("cpu", self.cpu, f"a CPU that LLVM knows for {self.triple}")
+        return TVMTarget(
+            {
+                "kind": "llvm",
+                "mtriple": self.triple,
+                "mcpu": self.cpu,
+                "mattr": list(self.llvm_attributes()),
+                "num-cores": self.cores,
+            }
+        )
