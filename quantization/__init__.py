@@ -1,0 +1,22 @@
+"""Float checkpoint -> QuantizedModel: schemes, calibration, quantization methods, accuracy.
+
+Importing this package loads neither torch nor transformers; calling it does.
+"""
+
+from .checkpoint import load_float_model
+from .demo import demo_model_folder
+from .float_model import FloatModel
+from .pipeline import quantize
+from .scheme import SCHEMES, Scheme, get_scheme
+from .sentences import read_sentences
+
+__all__ = [
+    "SCHEMES",
+    "FloatModel",
+    "Scheme",
+    "demo_model_folder",
+    "get_scheme",
+    "load_float_model",
+    "quantize",
+    "read_sentences",
+]
