@@ -1,0 +1,203 @@
+"""What follows a linear layer's accumulators, fused into it: one epilogue a kind of consumer.
+
+An epilogue owns its per-channel arrays and scalars, computes itself in NumPy (the oracle) and in TE (the
+expression), and proves its own bounds. ``kind`` names the expression: operators with equal kinds and shapes share
+one compiled kernel, whatever their constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import expressions as ex
+from .fixed_point import NARROW_LIMIT, WIDE_LIMIT, Int64Array, saturate
+from .gelu import Gelu, gelu_expression
+from .interval import Interval
+from .requantize import (
+    Narrow,
+    Requantize,
+    Rescale,
+    narrow_expression,
+    requantize_expression,
+    rescale_expression,
+)
+
+
+class Epilogue(Protocol):
+    """The interface of all epilogues."""
+
+    @property
+    def kind(self) -> str:
+        """Names the expression and everything that is compiled into it."""
+        ...
+
+    @property
+    def output_dtype(self) -> str:
+        """int8 (narrow), int16 (wide) or int32 (logits)."""
+        ...
+
+    @property
+    def takes_residual(self) -> bool:
+        """Whether a wide residual of the output's shape is an input."""
+        ...
+
+    @property
+    def requantize(self) -> Requantize | None:
+        """The per-channel requantization it starts with, if any."""
+        ...
+
+    def scalars(self) -> list[int]:
+        """int32 constants that the expression reads at run time."""
+        ...
+
+    def oracle(self, q: Int64Array, residual: Int64Array | None) -> Int64Array:
+        """q: [rows, N] accumulators with the bias added; [rows, N]."""
+        ...
+
+    def bounds(self, q: Interval) -> Interval:
+        """The output's range; raises BoundsError where an intermediate may overflow."""
+        ...
+
+    def expression(
+        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+    ) -> ex.Expr:
+        """TE: ``channel`` holds this channel's (shift, multiplier)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """To narrow or wide values; the lower clamp at 0 is a ReLU."""
+
+    requantize: Requantize
+    takes_residual: ClassVar[bool] = False
+
+    @property
+    def kind(self) -> str:
+        return f"quantized_{self.requantize.low}_{self.requantize.limit}"
+
+    @property
+    def output_dtype(self) -> str:
+        return "int8" if self.requantize.limit <= NARROW_LIMIT else "int16"
+
+    def scalars(self) -> list[int]:
+        return []
+
+    def oracle(self, q: Int64Array, residual: Int64Array | None) -> Int64Array:
+        return self.requantize.oracle(q)
+
+    def bounds(self, q: Interval) -> Interval:
+        return self.requantize.bounds(q)
+
+    def expression(
+        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+    ) -> ex.Expr:
+        return requantize_expression(rounded, *channel, self.requantize.low, self.requantize.limit)
+
+
+@dataclass(frozen=True)
+class Activated:
+    """GELU on wide values, then to narrow ones, or to wide ones of another scale."""
+
+    requantize: Requantize
+    gelu: Gelu
+    output: Narrow | Rescale
+    takes_residual: ClassVar[bool] = False
+
+    @property
+    def kind(self) -> str:
+        return f"gelu_{self.output_dtype}"
+
+    @property
+    def output_dtype(self) -> str:
+        return "int8" if isinstance(self.output, Narrow) else "int16"
+
+    def scalars(self) -> list[int]:
+        if isinstance(self.output, Narrow):
+            return [*self.gelu.scalars(), *self.output.scalars()]
+        return [*self.gelu.scalars(), self.output.multiplier]
+
+    def oracle(self, q: Int64Array, residual: Int64Array | None) -> Int64Array:
+        return saturate(self.output.oracle(self.gelu.oracle(self.requantize.oracle(q))), WIDE_LIMIT)
+
+    def bounds(self, q: Interval) -> Interval:
+        activated = self.gelu.bounds(self.requantize.bounds(q))
+        return self.output.bounds(activated).clamp(Interval.symmetric(WIDE_LIMIT))
+
+    def expression(
+        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+    ) -> ex.Expr:
+        wide = requantize_expression(rounded, *channel, -WIDE_LIMIT, WIDE_LIMIT)
+        activated = gelu_expression(wide, *scalars[:3])
+        if isinstance(self.output, Narrow):
+            return narrow_expression(activated, *scalars[3:])
+        return ex.clamp(rescale_expression(activated, *scalars[3:]), -WIDE_LIMIT, WIDE_LIMIT)
+
+
+@dataclass(frozen=True)
+class ResidualAdd:
+    """Adds the residual stream: each side is brought to the common scale, then added, then clamped."""
+
+    requantize: Requantize
+    rescale: Rescale
+    kind: ClassVar[str] = "residual_add"
+    output_dtype: ClassVar[str] = "int16"
+    takes_residual: ClassVar[bool] = True
+
+    def scalars(self) -> list[int]:
+        return [self.rescale.multiplier]
+
+    def oracle(self, q: Int64Array, residual: Int64Array | None) -> Int64Array:
+        assert residual is not None
+        return saturate(self.requantize.oracle(q) + self.rescale.oracle(residual), WIDE_LIMIT)
+
+    def bounds(self, q: Interval) -> Interval:
+        self.requantize.bounds(q)
+        self.rescale.bounds(Interval.symmetric(WIDE_LIMIT))
+        return Interval.symmetric(WIDE_LIMIT)
+
+    def expression(
+        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+    ) -> ex.Expr:
+        wide = requantize_expression(rounded, *channel, -WIDE_LIMIT, WIDE_LIMIT)
+        total = ex.saturating_add_int16(wide, rescale_expression(residual, scalars[0]))
+        return ex.clamp(total, -WIDE_LIMIT, WIDE_LIMIT)
+
+
+@dataclass(frozen=True)
+class Logits:
+    """The accumulators themselves, bias added: the integer output of a classifier."""
+
+    kind: ClassVar[str] = "logits"
+    output_dtype: ClassVar[str] = "int32"
+    takes_residual: ClassVar[bool] = False
+    requantize: ClassVar[None] = None
+
+    def scalars(self) -> list[int]:
+        return []
+
+    def oracle(self, q: Int64Array, residual: Int64Array | None) -> Int64Array:
+        return q
+
+    def bounds(self, q: Interval) -> Interval:
+        return q
+
+    def expression(
+        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+    ) -> ex.Expr:
+        return rounded
+
+
+def channel_arrays(epilogue: Epilogue, channels: int) -> list[NDArray[np.int32]]:
+    """The per-channel arrays (shift, multiplier) as kernels read them, each [channels]."""
+    if epilogue.requantize is None:
+        return []
+    return [
+        np.ascontiguousarray(np.broadcast_to(array, (channels,)).astype(np.int32))
+        for array in (epilogue.requantize.shift, epilogue.requantize.multiplier)
+    ]

@@ -1,0 +1,121 @@
+"""Linear layer: int8 activations times int8 weights, int32 accumulators, bias, and a fused epilogue.
+
+Oracle: ``epilogue(x @ weight.T + bias)``, every intermediate exact.
+
+Where the ISA multiplies unsigned by signed bytes (x86), memory holds narrow activations as ``q + 128`` in uint8; the
+kernel's bias then contains ``-128 * sum_k weight[n, k]``, so that the sum is the same integer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import te
+
+from ...schedules.layout import PackedLayout
+from . import expressions as ex
+from .epilogues import Epilogue, channel_arrays
+from .fixed_point import NARROW_LIMIT, Int64Array
+from .interval import Interval
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``y[rows, N] = epilogue(x[rows, K] @ weight[N, K].T + bias[N])``."""
+
+    name: str
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    epilogue: Epilogue
+
+    @property
+    def channels(self) -> int:
+        """N, the output channels."""
+        return self.weight.shape[0]
+
+    @property
+    def inputs(self) -> int:
+        """K, the input channels."""
+        return self.weight.shape[1]
+
+    def oracle(self, x: Int64Array, residual: Int64Array | None = None) -> Int64Array:
+        """x: [rows, K] narrow; residual: [rows, N] wide, where the epilogue adds one; [rows, N]."""
+        # float64 products of 8-bit integers are exact, and BLAS is a hundred times faster than int64 loops.
+        product = x.astype(np.float64) @ self.weight.T.astype(np.float64)
+        return self.epilogue.oracle(product.astype(np.int64) + self.bias, residual)
+
+    def bounds(self) -> Interval:
+        """The output's range; BoundsError that names this layer where int32 could overflow.
+
+        Every partial sum lies within the sum of magnitudes, for signed and for offset activations alike, so any order
+        of accumulation is safe.
+        """
+        magnitude = np.abs(self.weight.astype(np.int64)).sum(axis=1)
+        partial = int((2 * NARROW_LIMIT + 1) * magnitude.max(initial=0))
+        Interval.symmetric(partial + int(np.abs(self.kernel_bias(128)).max(initial=0))).require(
+            "int32", self.name, "the accumulator"
+        )
+        reach = NARROW_LIMIT * magnitude
+        low = int((self.bias - reach).min(initial=0))
+        high = int((self.bias + reach).max(initial=0))
+        return self.epilogue.bounds(Interval(low, high).require("int32", self.name, "the accumulator"))
+
+    def kernel_bias(self, zero_point: int) -> NDArray[np.int64]:
+        """[N]: the bias with the zero point's correction and the requantization's rounding folded in."""
+        bias = self.bias - zero_point * self.weight.astype(np.int64).sum(axis=1)
+        requantize = self.epilogue.requantize
+        return bias if requantize is None else bias + requantize.rounding_bias()
+
+    def parameters(self, layout: PackedLayout, zero_point: int) -> list[NDArray[Any]]:
+        """The kernel's constants in the order of its arguments."""
+        arrays: list[NDArray[Any]] = [layout.pack(self.weight), self.kernel_bias(zero_point).astype(np.int32)]
+        arrays += channel_arrays(self.epilogue, self.channels)
+        if scalars := self.epilogue.scalars():
+            arrays.append(np.array(scalars, np.int32))
+        return arrays
+
+
+def linear_kernel(linear: Linear, rows: int, layout: PackedLayout, zero_point: int, output_zero_point: int) -> Any:
+    """The unscheduled PrimFunc: arguments x, parameters..., [residual], output.
+
+    Blocks: ``accumulator`` (the reduction) and ``output`` (the epilogue).
+    """
+    n, k = linear.channels, linear.inputs
+    epilogue = linear.epilogue
+    x = te.placeholder((rows, k), "uint8" if zero_point else "int8", name="x")
+    weight = te.placeholder(layout.shape(n, k), "int8", name="weight")
+    bias = te.placeholder((n,), "int32", name="bias")
+    channel_count = len(channel_arrays(epilogue, n))
+    channel = [te.placeholder((n,), "int32", name=name) for name in ("shift", "multiplier")[:channel_count]]
+    scalar_count = len(epilogue.scalars())
+    scalars = te.placeholder((max(scalar_count, 1),), "int32", name="scalars")
+    residual = te.placeholder((rows, n), "int16", name="residual")
+
+    reduction = te.reduce_axis((0, k), "reduction")
+    accumulator = te.compute(
+        (rows, n),
+        lambda i, j: te.sum(
+            x[i, reduction].astype("int32") * weight[layout.index(j, reduction)].astype("int32"), axis=reduction
+        ),
+        name="accumulator",
+    )
+
+    def element(i: Any, j: Any) -> ex.Expr:
+        value = epilogue.expression(
+            accumulator[i, j] + bias[j],
+            [array[j] for array in channel],
+            [scalars[index] for index in range(scalar_count)],
+            residual[i, j] if epilogue.takes_residual else None,
+        )
+        return ex.store_narrow(value, output_zero_point) if epilogue.output_dtype == "int8" else value
+
+    output = te.compute((rows, n), element, name="output")
+    arguments = [x, weight, bias, *channel]
+    if scalar_count:
+        arguments.append(scalars)
+    if epilogue.takes_residual:
+        arguments.append(residual)
+    return te.create_prim_func([*arguments, output])

@@ -1,0 +1,80 @@
+"""The TIR intrinsic ``rounding_multiply_high``: one instruction on every ISA.
+
+LLVM does not find ``pmulhrsw`` or ``sqrdmulh`` in the widened multiply-add-shift, so the operation is an intrinsic of
+ours: TVM vectorizes it like an addition, and when it lowers intrinsics the rule below picks the instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from tvm import ir, tirx
+from tvm.ir import _ffi_api as ir_ffi
+from tvm.tirx.op import register_intrin_lowering
+
+NAME = "intbert.rounding_multiply_high"
+
+X86_BY_LANES = {
+    ("avx512", 32): "llvm.x86.avx512.pmul.hr.sw.512",
+    ("avx2", 16): "llvm.x86.avx2.pmul.hr.sw",
+    ("avx2", 8): "llvm.x86.ssse3.pmul.hr.sw.128",
+}
+NEON_LANES = (4, 8)
+
+_features: ContextVar[frozenset[str]] = ContextVar("features", default=frozenset())
+
+
+@contextmanager
+def lowering_for(features: frozenset[str]) -> Iterator[None]:
+    """While it is open, TVM lowers our intrinsics for a CPU with these canonical features."""
+    token = _features.set(features)
+    try:
+        yield
+    finally:
+        _features.reset(token)
+
+
+def rounding_multiply_high(a: Any, b: Any) -> Any:
+    """TIR: ``(a * b + 2^14) >> 15`` of two int16 values (or vectors), as int16."""
+    return tirx.call_intrin("int16", NAME, a, b)
+
+
+def _instruction(features: frozenset[str], lanes: int) -> str | None:
+    for (feature, width), name in X86_BY_LANES.items():
+        if feature in features and lanes == width:
+            return name
+    if "neon" in features and lanes in NEON_LANES:
+        return "llvm.aarch64.neon.sqrdmulh"
+    return None
+
+
+def _lower(call: Any) -> Any:
+    dtype = str(call.ty.dtype)
+    lanes = int(dtype.partition("x")[2] or 1)
+    a, b = call.args
+    instruction = _instruction(_features.get(), lanes)
+    if instruction is not None:
+        return tirx.call_llvm_pure_intrin(dtype, instruction, a, b)
+
+    def wide(value: int) -> Any:
+        scalar = tirx.const(value, "int32")
+        return scalar if lanes == 1 else tirx.Broadcast(scalar, lanes)
+
+    product = a.astype("int32" if lanes == 1 else f"int32x{lanes}") * b.astype(
+        "int32" if lanes == 1 else f"int32x{lanes}"
+    )
+    return ((product + wide(2**14)) >> wide(15)).astype(dtype)
+
+
+def _register() -> None:
+    ir_ffi.RegisterOp(NAME, "Q15 product of int16 values, halves rounded up")
+    ir.register_op_attr(NAME, "TVectorizable", True)
+    ir.register_op_attr(NAME, "TCallEffectKind", tirx.CallEffectKind.Pure.value)
+    ir.register_op_attr(NAME, "TScriptPrinterName", "rounding_multiply_high")
+    register_intrin_lowering(NAME, "llvm", f=_lower)
+
+
+_register()
