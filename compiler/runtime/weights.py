@@ -22,7 +22,7 @@ ALIGNMENT = 64
 
 
 def mapped_weights(library: Path, records: Sequence[WeightRecord]) -> Any:
-    """The tensors of ``records`` in the data symbol of the loaded ``library``, as one tuple for a VM function."""
+    """The tensors of ``records`` in the data symbol of the loaded ``library``, as one tuple."""
     ffi = tvm_runtime()
     if not records:
         return ffi.convert(())
