@@ -50,3 +50,7 @@ class OutputError(IntbertError):
 
 class RemoteError(IntbertError):
     """A remote machine refused, failed, or went away."""
+
+
+class EvaluationError(IntbertError):
+    """Evaluation data is missing or malformed, or a model's outputs do not suit the task."""

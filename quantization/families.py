@@ -1,4 +1,4 @@
-"""Where each family keeps its tensors: canonical name -> the names that Hugging Face checkpoints use for it."""
+"""Where each family keeps its tensors: canonical name -> the names in Hugging Face checkpoints."""
 
 from __future__ import annotations
 
@@ -134,15 +134,15 @@ def head_kinds(family: Family) -> dict[str, HeadKind]:
 
 
 def bare_tensor(name: str, base: str) -> str:
-    """The Hugging Face name of the word embedding table, by which the prefix of the bare model is recognized."""
+    """The Hugging Face name of the embedding table ``name``."""
     return f"{base}{_EMBEDDINGS[name]}.weight"
 
 
 def candidates(architecture: Architecture, canonical: str, base: str, tied: bool) -> list[str]:
     """The Hugging Face names, best first, of the tensor with the canonical name ``canonical``.
 
-    ``base`` is the prefix of the bare model's tensors (``"bert."``, or empty); ``tied`` says whether the masked LM
-    decoder shares the word embedding table.
+    ``base`` is the prefix of the bare model's tensors (``"bert."``, or empty); ``tied`` says whether the
+    masked LM decoder shares the word embedding table.
     """
     names = FAMILIES[architecture.family]
     module, _, kind = canonical.rpartition(".")

@@ -1,4 +1,4 @@
-"""FloatModel: a float checkpoint under canonical names, whatever its family, with one forward for all of them."""
+"""FloatModel: a float checkpoint under canonical names, whatever its family, with one forward for all."""
 
 from __future__ import annotations
 
@@ -81,12 +81,11 @@ class FloatModel:
     ) -> NDArray[np.float32]:
         """Sentence embeddings [n, H] or logits [n, labels], in the order of ``texts``.
 
-        Raises InputError for a head that yields one output per token: use :meth:`batches` and :meth:`forward`.
+        Raises InputError for a head with outputs per token: use :meth:`batches` and :meth:`forward`.
         """
         if self.architecture.head.kind not in (HeadKind.MEAN_POOLING, HeadKind.SEQUENCE_CLASSIFICATION):
-            raise InputError(
-                f"{self.name}: a model with head '{self.architecture.head.kind.value}' has no output per sentence"
-            )
+            kind = self.architecture.head.kind.value
+            raise InputError(f"{self.name}: head '{kind}' has outputs per token, not per sentence")
         batches = self.batches(texts, max_length, size)
         width = len(self.architecture.head.labels) or self.architecture.hidden
         outputs = np.zeros((len(texts), width), np.float32)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from ..compiler.model import Activation, Architecture, HeadKind
 
 Hook = Callable[[str, Tensor, Tensor | None], Tensor]
-"""Called with an activation's name (see QuantizedModel), its values [B, T, C] or [B, C], and the mask [B, T] (None for
-[B, C]); the forward goes on with what it returns. An observer returns the values as they are."""
+"""Called with an activation's name (see QuantizedModel), its values [B, T, C] or [B, C], and the mask [B, T]
+(None for [B, C]); the forward goes on with what it returns. An observer returns the values as they are."""
 
 _ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = {
-    Activation.GELU: F.gelu,
-    Activation.RELU: F.relu,
+    Activation.GELU: functional.gelu,
+    Activation.RELU: functional.relu,
     Activation.TANH: torch.tanh,
 }
 
@@ -53,11 +53,11 @@ class Forward:
         return self._head(hidden, stream, attention_mask)
 
     def _linear(self, name: str, values: Tensor) -> Tensor:
-        return F.linear(values, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
+        return functional.linear(values, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
 
     def _norm(self, name: str, values: Tensor) -> Tensor:
         gamma, beta = self.weights[f"{name}.gamma"], self.weights[f"{name}.beta"]
-        return F.layer_norm(values, gamma.shape, gamma, beta, self.norm_epsilon)
+        return functional.layer_norm(values, gamma.shape, gamma, beta, self.norm_epsilon)
 
     def _embeddings(self, ids: Tensor, mask: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
         positions = torch.arange(ids.shape[1]) + self.architecture.position_offset
@@ -106,7 +106,7 @@ class Forward:
         if head.kind is HeadKind.MEAN_POOLING:
             weight = mask[:, :, None].to(stream.dtype)
             mean = (stream * weight).sum(1) / weight.sum(1).clamp(min=1)
-            return F.normalize(mean, dim=-1) if head.normalize else mean
+            return functional.normalize(mean, dim=-1) if head.normalize else mean
         if head.kind is HeadKind.MASKED_LM:
             values = self.hook("head.transform_input", self._linear("head.transform", hidden), mask)
             values = self.hook("head.transform_sum", _ACTIVATIONS[self.architecture.activation](values), mask)

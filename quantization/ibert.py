@@ -1,7 +1,8 @@
 """Post-training I-BERT: every operator from the token ids to the head's output becomes integer arithmetic.
 
-After Kim et al., "I-BERT: Integer-only BERT Quantization", ICML 2021, without its fine-tuning, and with a 16-bit
-residual stream where the paper has 22 and 32 bits. The scales are chosen here; the arithmetic is the compiler's.
+After Kim et al., "I-BERT: Integer-only BERT Quantization", ICML 2021, without its fine-tuning, and with a
+16-bit residual stream where the paper has 22 and 32 bits. The scales are chosen here; the arithmetic is the
+compiler's.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from .float_model import FloatModel
 
 HEADROOM = 1.25
-"""The 16-bit ranges are this times the largest magnitude seen: unseen sentences reach a little further, and a third of
-a bit is cheap there, while an outlier of the residual stream that is cut off is not."""
+"""The 16-bit ranges are this times the largest magnitude seen: unseen sentences reach a little further, and a
+third of a bit is cheap there, while an outlier of the residual stream that is cut off is not."""
 
 NORM_BITS = 16
 """Bits of the layer normalizations' gamma and beta."""
@@ -31,10 +32,10 @@ def quantize_ibert(
 ) -> QuantizedModel:
     """Quantizes ``model`` to the scheme ``ibert`` on the calibration ``batches``.
 
-    Weights are int8 with one scale per output channel (the last linear of a head: one scale), embeddings int8 with one
-    scale per table, gamma and beta int16, biases int32 with scale input scale * weight scale. Raises CalibrationError
-    (unknown calibration, nothing to calibrate on, activations that are not finite) and QuantizedModelError (a bias
-    that does not fit).
+    Weights are int8 with one scale per output channel (the last linear of a head: one scale), embeddings int8
+    with one scale per table, gamma and beta int16, biases int32 with scale input scale * weight scale. Raises
+    CalibrationError (unknown calibration, nothing to calibrate on, activations that are not finite) and
+    QuantizedModelError (a bias that does not fit).
     """
     from .calibration import calibrate
 

@@ -12,8 +12,8 @@ DEAD_RANGE = 1e-8
 """A range below this is taken for that of a tensor that is always zero (the floor in I-BERT's code)."""
 
 ROW_SCALE_SPREAD = 2.0**-16
-"""The least scale of a row, relative to the largest of its matrix. What a row with a smaller scale computes lies far
-below one step of the layer's output, and its requantization ratio would have no 32-bit form."""
+"""The least scale of a row, relative to the largest of its matrix. What a row with a smaller one computes
+lies far below one step of the layer's output, and its requantization ratio would have no 32-bit form."""
 
 BIAS_LIMIT = 2**30
 """The largest integer bias: half of int32, so that the accumulator beside it cannot overflow."""
@@ -62,7 +62,10 @@ def per_row(
 def single_scale(
     name: str, values: NDArray[np.float32], bias: NDArray[np.float32], input_scale: float, bits: int
 ) -> tuple[WeightTensor, WeightTensor]:
-    """A weight [N, K] with one scale, and its int32 bias [N]; raises QuantizedModelError when a bias does not fit."""
+    """A weight [N, K] with one scale, and its int32 bias [N].
+
+    Raises QuantizedModelError when a bias does not fit.
+    """
     weight = per_tensor(values, bits)
     scale = np.asarray(input_scale * weight.scale)
     largest = float(np.abs(bias).max() / scale)

@@ -14,7 +14,7 @@ MODULES_FILE = "modules.json"
 
 @dataclass(frozen=True)
 class SentenceModules:
-    """What ``modules.json`` describes: the folder of the transformer, and whether embeddings are normalized."""
+    """What ``modules.json`` describes: the transformer's folder, and whether embeddings are normalized."""
 
     transformer: Path
     normalize: bool

@@ -1,4 +1,4 @@
-"""Scheme: what a quantization method turns into integers. One registry by name; it feeds the command line's help."""
+"""Scheme: what a quantization method turns into integers, and the registry of all that work."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Operator(str, Enum):
 class Scheme:
     """A frozen, validated description of a quantization.
 
-    Bits are those of signed symmetric integers. ``stream_bits`` is the residual stream: the inputs of the layer
-    normalizations and of the non-linear functions, and what the residual additions read.
+    Bits are those of signed symmetric integers. ``stream_bits`` is the residual stream: the inputs of the
+    layer normalizations and of the non-linear functions, and what the residual additions read.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Scheme:
 _REGISTERED = (
     Scheme(
         name="ibert",
-        description="integer-only W8A8 after training: int8 weights per output channel, 16-bit residual stream",
+        description="integer-only W8A8 after training: int8 weights per channel, 16-bit residual stream",
         source="Kim et al., I-BERT: Integer-only BERT Quantization, ICML 2021",
         weight_bits=8,
         activation_bits=8,

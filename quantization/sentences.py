@@ -16,11 +16,11 @@ def read_sentences(path: Path) -> list[str]:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CalibrationError(
-            f"{path}: not UTF-8 (byte {error.start}); save the calibration file as UTF-8 text, one sentence a line"
+            f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8 text, one sentence a line"
         ) from None
     except OSError as error:
         raise CalibrationError(f"{path}: the calibration file cannot be read ({error.strerror})") from None
-    # str.splitlines would also break at U+2028, form feeds and the like, which are no line ends in a text file.
+    # str.splitlines would also break at U+2028, form feeds and the like, which end no line of a text file.
     sentences = [line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     sentences = [sentence for sentence in sentences if sentence]
     if not sentences:

@@ -12,7 +12,7 @@ from ..compiler.model import Architecture, HeadKind
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear: its name, the activation it reads, its shape, and whether each output channel has its own scale."""
+    """A linear: its name, the activation it reads, its shape, and whether each output has its own scale."""
 
     name: str
     input: str
@@ -22,7 +22,7 @@ class Linear:
 
 
 def layer_input(layer: int) -> str:
-    """The 8-bit activation that the linears of encoder layer ``layer`` read (``layer == layers``: the head's)."""
+    """The 8-bit activation that encoder layer ``layer`` reads (``layer == layers``: that the head reads)."""
     return "embeddings.output" if layer == 0 else f"layers.{layer - 1}.output_hidden"
 
 
@@ -115,7 +115,7 @@ _LAYER_ACTIVATIONS = {
 
 
 def wide_activations(architecture: Architecture) -> dict[str, bool]:
-    """Every activation name, in the order in which they run; True for those in the wide (16-bit) residual stream."""
+    """Every activation name, in the order in which they run; True for those of the wide (16-bit) stream."""
     wide = {"embeddings.sum": True, "embeddings.stream": True, "embeddings.output": False}
     for layer in range(architecture.layers):
         wide |= {f"layers.{layer}.{name}": is_wide for name, is_wide in _LAYER_ACTIVATIONS.items()}

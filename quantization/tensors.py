@@ -78,19 +78,17 @@ def open_folder(folder: Path) -> SafetensorsFiles:
     Raises CheckpointError when there are none, or when a file is missing, truncated or damaged.
     """
     if (folder / SINGLE_FILE).is_file():
-        return SafetensorsFiles({name: folder / SINGLE_FILE for name in _names(folder / SINGLE_FILE)})
+        return SafetensorsFiles(dict.fromkeys(_names(folder / SINGLE_FILE), folder / SINGLE_FILE))
     if (folder / INDEX_FILE).is_file():
         return SafetensorsFiles(_shards(folder))
     present = [name for name in PICKLES if (folder / name).exists()]
     if present:
         raise CheckpointError(
-            f"{folder}: {present[0]} is not read, since such files can run code; convert it where you trust it: "
-            "`python -c \"from transformers import AutoModel as M; M.from_pretrained('IN').save_pretrained('OUT')\"`"
-            " (with the AutoModelFor... class of its head)"
+            f"{folder}: {present[0]} is not read, such files can run code; if you trust it, convert it: "
+            "AutoModel.from_pretrained('IN').save_pretrained('OUT') of transformers writes safetensors"
+            " (take the AutoModelFor... class of its head)"
         )
-    raise CheckpointError(
-        f"{folder}: {SINGLE_FILE} is missing; this is no Hugging Face checkpoint with safetensors"
-    )
+    raise CheckpointError(f"{folder}: {SINGLE_FILE} is missing; give the folder of a Hugging Face checkpoint")
 
 
 def _names(path: Path) -> list[str]:
@@ -123,7 +121,7 @@ def _shards(folder: Path) -> dict[str, Path]:
             raise CheckpointError(
                 f"{folder}: shard {file} is missing; copy it from where the checkpoint came from"
             )
-        present |= {name: folder / file for name in _names(folder / file)}
+        present |= dict.fromkeys(_names(folder / file), folder / file)
     missing = sorted(set(weight_map) - set(present))
     if missing:
         raise CheckpointError(
@@ -135,7 +133,8 @@ def _shards(folder: Path) -> dict[str, Path]:
 def float_array(source: TensorSource, name: str, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:
     """The tensor ``name`` as a float32 array.
 
-    Raises CheckpointError, its message starting with ``where``, unless it is there, floating, finite and of ``shape``.
+    Raises CheckpointError, its message starting with ``where``, unless it is there, floating, finite and of
+    ``shape``.
     """
     import torch
 

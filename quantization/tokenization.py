@@ -40,8 +40,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     path = folder / TOKENIZER_FILE
     if not path.is_file():
         raise CheckpointError(
-            f'{folder}: {TOKENIZER_FILE} is missing; write it with `python -c "from transformers import AutoTokenizer '
-            f"as T; T.from_pretrained('IN').save_pretrained('OUT')\"`"
+            f"{folder}: {TOKENIZER_FILE} is missing; "
+            "AutoTokenizer.from_pretrained('IN').save_pretrained('OUT') of transformers writes it"
         )
     try:
         return Tokenizer.from_file(str(path))
@@ -52,7 +52,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def tokenize(
     tokenizer: Tokenizer, texts: Sequence[Text], architecture: Architecture, max_length: int, size: int = 32
 ) -> list[Batch]:
-    """Batches of at most ``size`` texts, sorted by length, cut to ``max_length`` tokens (and to the position table).
+    """Batches of at most ``size`` texts, by length, cut to ``max_length`` and to the model's positions.
 
     Raises InputError when the tokenizer yields an id that the model's tables do not have.
     """
@@ -76,13 +76,14 @@ def _check_ids(encodings: Sequence[Encoding], architecture: Architecture) -> Non
     largest = max((max(encoding.ids, default=0) for encoding in encodings), default=0)
     if largest >= architecture.vocabulary:
         raise InputError(
-            f"the tokenizer yields token id {largest}, the model's vocabulary ends at {architecture.vocabulary - 1}; "
+            f"the tokenizer yields token id {largest}, the vocabulary ends at {architecture.vocabulary - 1}; "
             "take the tokenizer of this checkpoint"
         )
     largest = max((max(encoding.type_ids, default=0) for encoding in encodings), default=0)
     if architecture.token_types and largest >= architecture.token_types:
         raise InputError(
-            f"the tokenizer yields token type {largest}, the model has {architecture.token_types}; give single sentences"
+            f"the tokenizer yields token type {largest}, the model has {architecture.token_types} of them; "
+            "give single sentences"
         )
 
 
