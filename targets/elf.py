@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TargetError
@@ -33,6 +34,35 @@ _RODATA, _STACK_NOTE, _SYMTAB, _STRTAB, _SHSTRTAB = (
 )
 
 
+@dataclass(frozen=True)
+class _Section:
+    """A section's fields, named as in Elf64_Shdr without the prefix."""
+
+    name: int
+    type: int
+    body: bytes
+    align: int
+    flags: int = 0
+    link: int = 0
+    info: int = 0
+    entry: int = 0
+
+    def header(self, offset: int) -> bytes:
+        """Return the section header for a body that lies at ``offset`` of the file."""
+        return _SECTION_HEADER.pack(
+            self.name,
+            self.type,
+            self.flags,
+            0,  # no address before linking
+            offset,
+            len(self.body),
+            self.link,
+            self.info,
+            self.align,
+            self.entry,
+        )
+
+
 def data_object(blob: bytes | Path | str, symbol: str, arch: str) -> bytes:
     """Return a little-endian ELF64 relocatable object whose ``.rodata`` is ``blob``.
 
@@ -41,30 +71,29 @@ def data_object(blob: bytes | Path | str, symbol: str, arch: str) -> bytes:
     executable stack. TargetError when ``arch`` is neither ``x86_64`` nor ``aarch64``.
     """
     if arch not in _MACHINES:
-        raise TargetError(f"cannot write data objects for {arch!r}; supported: {', '.join(sorted(_MACHINES))}")
+        raise TargetError(
+            f"cannot write data objects for {arch!r}; supported: {', '.join(sorted(_MACHINES))}"
+        )
     data = Path(blob).read_bytes() if isinstance(blob, (str, os.PathLike)) else bytes(blob)
 
     names = b"\0" + symbol.encode("ascii") + b"\0"
     symbols = bytes(_SYMBOL.size) + _SYMBOL.pack(1, _STB_GLOBAL_STT_OBJECT, 0, 1, 0, len(data))
 
+    sections = (
+        _Section(_RODATA, _SHT_PROGBITS, data, ALIGNMENT, flags=_SHF_ALLOC),
+        # An empty section of this name says that the object does not need an executable stack.
+        _Section(_STACK_NOTE, _SHT_PROGBITS, b"", 1),
+        # link: the section that holds the names, counted from 1; info: the first global symbol.
+        _Section(_SYMTAB, _SHT_SYMTAB, symbols, 8, link=4, info=1, entry=_SYMBOL.size),
+        _Section(_STRTAB, _SHT_STRTAB, names, 1),
+        _Section(_SHSTRTAB, _SHT_STRTAB, _NAMES, 1),
+    )
     content = bytearray(_FILE_HEADER.size)
-    headers = [bytes(_SECTION_HEADER.size)]
-
-    def add(name: int, kind: int, body: bytes, align: int, flags: int = 0, link: int = 0, info: int = 0, entry: int = 0) -> None:  # fmt: skip
-        content.extend(bytes(-len(content) % align))
-        headers.append(
-            _SECTION_HEADER.pack(name, kind, flags, 0, len(content), len(body), link, info, align, entry)
-        )
-        content.extend(body)
-
-    add(_RODATA, _SHT_PROGBITS, data, ALIGNMENT, flags=_SHF_ALLOC)
-    # An empty section of this name says that the object does not need an executable stack.
-    add(_STACK_NOTE, _SHT_PROGBITS, b"", 1)
-    # link: the section of the names (4th); info: the index of the first global symbol.
-    add(_SYMTAB, _SHT_SYMTAB, symbols, 8, link=4, info=1, entry=_SYMBOL.size)
-    add(_STRTAB, _SHT_STRTAB, names, 1)
-    add(_SHSTRTAB, _SHT_STRTAB, _NAMES, 1)
-
+    headers = [bytes(_SECTION_HEADER.size)]  # Section 0 is the undefined one.
+    for section in sections:
+        content.extend(bytes(-len(content) % section.align))
+        headers.append(section.header(len(content)))
+        content.extend(section.body)
     content.extend(bytes(-len(content) % 8))
     identification = b"\x7fELF" + bytes([2, 1, _EV_CURRENT, 0])  # 64-bit, little-endian, System V
     _FILE_HEADER.pack_into(

@@ -71,7 +71,9 @@ class FCompile:
     linker: Linker
     output_format: str = "so"
 
-    def __call__(self, output: str, objects: str | Sequence[str], options: Sequence[str] | None = None) -> None:
+    def __call__(
+        self, output: str, objects: str | Sequence[str], options: Sequence[str] | None = None
+    ) -> None:
         if options:
             raise ToolchainError(f"the linker takes no options of the caller's, got {list(options)}")
         paths = [objects] if isinstance(objects, str) else objects
@@ -102,7 +104,7 @@ def available_linkers(target: Target) -> Iterator[Linker]:
 
 
 def linker(target: Target) -> Linker:
-    """Return the preferred linker for ``target``. ToolchainError, saying how to get one, when there is none."""
+    """Return the preferred linker for ``target``; ToolchainError, saying how to get one, if there is none."""
     for candidate in available_linkers(target):
         return candidate
     package = f"gcc-{target.triple}".replace("_", "-")

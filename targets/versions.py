@@ -8,10 +8,8 @@ from types import MappingProxyType
 
 from ..errors import ToolchainError
 
-PINNED: Mapping[str, str] = MappingProxyType(
-    {"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.14.post1"}
-)
-"""Distribution -> version. With later releases of apache-tvm-ffi this apache-tvm crashes without a Python error."""
+PINNED: Mapping[str, str] = MappingProxyType({"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.14.post1"})
+"""Distribution -> version. Later releases of apache-tvm-ffi crash this apache-tvm without a Python error."""
 
 
 def installed_versions() -> dict[str, str | None]:
