@@ -230,7 +230,7 @@ def save(model: QuantizedModel, folder: Path) -> None:
     tensors: dict[str, NDArray[Any]] = {}
     for name, weight in model.weights.items():
         tensors[name] = np.ascontiguousarray(weight.values)
-        tensors[f"{name}.scale"] = np.ascontiguousarray(weight.scale)
+        tensors[f"{name}.scale"] = np.array(weight.scale, order="C")  # ascontiguousarray makes a scalar 1-d
     save_file(tensors, folder / MODEL_FILE)
     (folder / DESCRIPTION_FILE).write_text(json.dumps(describe(model), indent=2) + "\n", encoding="utf-8")
     if model.tokenizer is not None:

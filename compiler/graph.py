@@ -1,0 +1,60 @@
+"""IntegerGraph: a quantized model as a list of integer operators with names for what flows between them.
+
+The graph knows no shapes of batch and length and no target. The oracle interprets it, the bounds are proven on it,
+and every bucket's Relax function is emitted from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .operators.attention import Attention
+from .operators.embedding import Embedding
+from .operators.layer_norm import LayerNorm
+from .operators.linear import Linear
+from .operators.pooling import FirstToken, MeanPooling
+from .operators.tanh import Tanh
+
+Operator: TypeAlias = Attention | Embedding | FirstToken | LayerNorm | Linear | MeanPooling | Tanh
+
+INPUT_IDS = "input_ids"
+ATTENTION_MASK = "attention_mask"
+TOKEN_TYPE_IDS = "token_type_ids"
+INPUTS = (INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator applied to named values."""
+
+    operator: Operator
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IntegerGraph:
+    """Steps in the order in which they run; ``output`` is the value that the model returns."""
+
+    steps: tuple[Step, ...]
+    output: str
+    output_scale: float
+
+    def __post_init__(self) -> None:
+        known = set(INPUTS)
+        for step in self.steps:
+            missing = set(step.inputs) - known
+            assert not missing, f"{step.operator.name} reads {missing} before anything wrote it"
+            assert not known & set(step.outputs), f"{step.operator.name} writes a value twice"
+            known |= set(step.outputs)
+        assert self.output in known
+
+    def producer(self, value: str) -> Step:
+        """The step that writes ``value``."""
+        return next(step for step in self.steps if value in step.outputs)
+
+    def consumers(self, value: str) -> Iterator[Step]:
+        """The steps that read ``value``."""
+        return (step for step in self.steps if value in step.inputs)

@@ -1,0 +1,71 @@
+"""Attention values: probabilities times values, requantized to the narrow context.
+
+Probabilities are unsigned 8-bit of scale 1/255, values signed: the product is what vpdpbusd, tdpbusd and usdot
+compute. Where an ISA cannot mix signs, kernels use ``p - 128`` and add ``128 * sum_j value[j]``: the same integer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import te
+
+from . import expressions as ex
+from .fixed_point import NARROW_LIMIT, Int64Array
+from .interval import Interval
+from .masked_softmax import PROBABILITY_ONE
+from .requantize import Requantize, requantize_expression
+
+
+@dataclass(frozen=True)
+class AttentionValues:
+    """``context[.., i, d] = requantize(sum_j probabilities[.., i, j] * value[.., j, d])``."""
+
+    name: str
+    requantize: Requantize
+
+    def oracle(self, probabilities: Int64Array, value: Int64Array) -> Int64Array:
+        """probabilities: [..., T, T] in 0..255; value: [..., T, head_dim] narrow; [..., T, head_dim] narrow."""
+        product = probabilities.astype(np.float64) @ value.astype(np.float64)
+        return self.requantize.oracle(product.astype(np.int64))
+
+    def scalars(self) -> list[int]:
+        """Rounding, shift, multiplier."""
+        return [
+            int(self.requantize.rounding_bias()[0]),
+            int(self.requantize.shift[0]),
+            int(self.requantize.multiplier[0]),
+        ]
+
+    def bounds(self, length: int) -> Interval:
+        """The context's range; BoundsError when the sum over ``length`` keys could overflow."""
+        total = Interval(0, PROBABILITY_ONE) * Interval.symmetric(NARROW_LIMIT) * (2 * length)
+        return self.requantize.bounds(total.require("int32", self.name, "the accumulator"))
+
+
+def values_stages(
+    probabilities: Any, qkv: Any, scalars: Any, first_scalar: int, head_dim: int, output_zero_point: int
+) -> Any:
+    """TE: the narrow context [batch * length, heads * head_dim], as memory holds it."""
+    batch, heads, length, _ = (int(extent) for extent in probabilities.shape)
+    hidden = heads * head_dim
+    j = te.reduce_axis((0, length), "j")
+    accumulator = te.compute(
+        (batch, heads, length, head_dim),
+        lambda b, h, i, d: te.sum(
+            probabilities[b, h, i, j].astype("int32")
+            * qkv[b * length + j, 2 * hidden + h * head_dim + d].astype("int32"),
+            axis=j,
+        ),
+        name="context_accumulator",
+    )
+    rounding, shift, multiplier = (scalars[first_scalar + index] for index in range(3))
+
+    def element(row: Any, channel: Any) -> ex.Expr:
+        value = accumulator[row // length, channel // head_dim, row % length, channel % head_dim]
+        narrow = requantize_expression(value + rounding, shift, multiplier, -NARROW_LIMIT, NARROW_LIMIT)
+        return ex.store_narrow(narrow, output_zero_point)
+
+    return te.compute((batch * length, hidden), element, name="context")
