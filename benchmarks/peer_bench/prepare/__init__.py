@@ -1,0 +1,1 @@
+"""Makes the peers' model files. Its modules run in the peers' venv."""

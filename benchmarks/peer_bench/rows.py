@@ -1,0 +1,72 @@
+"""The rows of ``peers.json``: one for every (model, runtime, precision, length, threads)."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one runtime took for one job. Times are milliseconds."""
+
+    model: str
+    runtime: str
+    precision: str
+    length: int
+    batch: int
+    threads: int
+    p50_ms: float
+    p90_ms: float
+    min_ms: float
+    runs: int
+    cosine: float
+    """Agreement of its output with PyTorch's float32 output, over all elements: the proof of the same job."""
+    cpu: str = ""
+    features: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("length", "batch", "threads", "runs"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"row {self.model}/{self.runtime}: {name} is {getattr(self, name)}, not positive"
+                )
+        if not (math.isfinite(self.p90_ms) and 0 < self.min_ms <= self.p50_ms <= self.p90_ms):
+            raise ValueError(
+                f"row {self.model}/{self.runtime}: 0 < min <= p50 <= p90 does not hold "
+                f"({self.min_ms}, {self.p50_ms}, {self.p90_ms})"
+            )
+
+
+class Latencies(TypedDict):
+    """The fields of a row that come out of its samples."""
+
+    p50_ms: float
+    p90_ms: float
+    min_ms: float
+    runs: int
+
+
+def latencies(seconds: Sequence[float]) -> Latencies:
+    """Median, 90th percentile and minimum of all samples of a row, pooled over its turns."""
+    milliseconds = np.asarray(seconds, dtype=np.float64) * 1e3
+    p50, p90 = np.percentile(milliseconds, [50, 90])
+    return Latencies(
+        p50_ms=round(float(p50), 4),
+        p90_ms=round(float(p90), 4),
+        min_ms=round(float(milliseconds.min()), 4),
+        runs=len(seconds),
+    )
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write the rows as a JSON list; the file appears complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    aside.replace(path)

@@ -1,0 +1,124 @@
+"""``make bench-peers``: this project and other runtimes, side by side in one run.
+
+Every runtime has a process of its own and takes short turns with the others; only one computes at a time.
+They all do the same job, batch 1: token ids of exactly the given length -> the states of the last layer, for
+MiniLM with their mean over the tokens. Each row says how well its output agrees with PyTorch's in float32.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from peer_bench.contenders import RUNTIMES, Contender, contenders
+from peer_bench.errors import BenchmarkError
+from peer_bench.machine import cpu_features, cpus_for
+from peer_bench.measure import Entry, Plan, measure
+from peer_bench.models import MODELS, BenchmarkModel
+from peer_bench.report import print_report
+from peer_bench.rows import Row, write_rows
+from peer_bench.workspace import BENCHMARKS, ROOT, Workspace
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+BUILD = ROOT / "build" / "bench"
+VENV = ROOT / ".venv-peers"
+
+
+def numbers(text: str) -> list[int]:
+    """``32,128`` -> [32, 128], positive."""
+    values = [int(part) for part in text.split(",")]
+    if min(values) < 1:
+        raise ValueError(text)
+    return values
+
+
+def names_of(known: Sequence[str]):
+    """A parser of comma-separated names that are all known."""
+
+    def names(text: str) -> list[str]:
+        chosen = text.split(",")
+        if unknown := [name for name in chosen if name not in known]:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
+        return chosen
+
+    return names
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    models, runtimes = tuple(MODELS), RUNTIMES
+    parser.add_argument(
+        "--models", type=names_of(models), default=list(models), help=f"of {', '.join(models)}"
+    )
+    parser.add_argument(
+        "--runtimes", type=names_of(runtimes), default=list(runtimes), help=f"of {', '.join(runtimes)}"
+    )
+    parser.add_argument("--lengths", type=numbers, default=[32, 128], help="tokens (default 32,128)")
+    parser.add_argument("--threads", type=numbers, default=[1, 2], help="threads (default 1,2)")
+    parser.add_argument("--runs", type=int, default=150, help="measured runs a row (default 150)")
+    parser.add_argument("--output", type=Path, default=BUILD / "peers.json", help="the rows, as JSON")
+    options = parser.parse_args(arguments)
+    if options.runs < 1 or min(options.lengths) < 3:
+        parser.error("--runs must be at least 1 and every length at least 3")
+    return options
+
+
+def prepared(
+    workspace: Workspace, model: BenchmarkModel, contender: Contender, lengths: Sequence[int]
+) -> Entry:
+    """The contender with its model file, made now when it is not in the cache."""
+    if not contender.is_peer:
+        return Entry(contender, Path(sys.executable), workspace.artifact(model, lengths))
+    folder = workspace.openvino(model) if contender.runtime == "openvino" else workspace.onnx(model)
+    return Entry(contender, workspace.peers_python, folder / contender.model_file)
+
+
+def run(options: argparse.Namespace, console: Console) -> list[Row]:
+    """Prepare everything, then measure every model with every number of threads."""
+    chosen = contenders(options.runtimes, cpu_features())
+    for threads in options.threads:
+        cpus_for(threads)  # too many: say so now, not after minutes
+    workspace = Workspace(BUILD, VENV)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    rows: list[Row] = []
+    # A bar that redraws itself in a thread of its own would take time from the measured process.
+    with Progress(*columns, console=console, auto_refresh=False) as progress:
+        jobs = len(options.models) * len(options.threads) * len(options.lengths) * len(chosen)
+        task = progress.add_task("", total=jobs * options.runs)
+
+        def advance(what: str, runs: int) -> None:
+            progress.update(task, description=what, advance=runs, refresh=True)
+
+        plans: list[Plan] = []
+        for model in (MODELS[name] for name in options.models):
+            entries = []
+            for contender in chosen:
+                advance(f"{model.name}: preparing {contender.name}", 0)
+                entries.append(prepared(workspace, model, contender, options.lengths))
+            inputs = workspace.inputs(model, options.lengths)
+            plans += [Plan(model, entries, inputs, options.lengths, n, options.runs) for n in options.threads]
+        for plan in plans:
+            rows += measure(plan, BUILD / "logs", BENCHMARKS, advance)
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0, or 1 with one line on stderr."""
+    options = parse(arguments)
+    try:
+        rows = run(options, Console(stderr=True))
+        write_rows(rows, options.output)
+    except (BenchmarkError, OSError) as error:
+        print(f"bench-peers: {error}", file=sys.stderr)
+        return 1
+    width = None if sys.stdout.isatty() else 120
+    print_report(rows, Console(width=width))
+    print(f"{len(rows)} rows: {os.path.relpath(options.output)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
