@@ -52,7 +52,13 @@ class _Lowering:
         self.steps.append(Step(operator, inputs, outputs))
 
     def _scale(self, activation: str) -> float:
-        return self.model.activation(activation).scale
+        """The activation's scale; its integers must be the narrow or the wide ones that the operators compute."""
+        quantization = self.model.activation(activation)
+        if quantization.limit not in (NARROW_LIMIT, WIDE_LIMIT):
+            raise QuantizedModelError(
+                f"{activation} has {quantization.bits} bits; the integer operators take 8 or 15, quantize it again"
+            )
+        return quantization.scale
 
     def _table(self, name: str) -> tuple[NDArray[np.int8], float]:
         tensor = self.model.weight(name)

@@ -135,7 +135,7 @@ class Recorder:
 def calibrate(
     model: FloatModel, batches: Sequence[Batch], calibration: str = "percentile", progress: Progress = silent
 ) -> dict[str, float]:
-    """The range of every activation of ``model``: by ``calibration``; min-max for the 16-bit ones.
+    """The range of every activation of ``model``: by ``calibration``; min-max for the wide (15-bit) ones.
 
     Raises CalibrationError when ``calibration`` is unknown, there is nothing to calibrate on, or an
     activation is not finite.

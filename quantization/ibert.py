@@ -1,7 +1,7 @@
 """Post-training I-BERT: every operator from the token ids to the head's output becomes integer arithmetic.
 
 After Kim et al., "I-BERT: Integer-only BERT Quantization", ICML 2021, without its fine-tuning, and with a
-16-bit residual stream where the paper has 22 and 32 bits. The scales are chosen here; the arithmetic is the
+15-bit residual stream where the paper has 22 and 32 bits. The scales are chosen here; the arithmetic is the
 compiler's.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .float_model import FloatModel
 
 HEADROOM = 1.25
-"""The 16-bit ranges are this times the largest magnitude seen: unseen sentences reach a little further, and a
+"""The 15-bit ranges are this times the largest magnitude seen: unseen sentences reach a little further, and a
 third of a bit is cheap there, while an outlier of the residual stream that is cut off is not."""
 
 NORM_BITS = 16

@@ -75,12 +75,12 @@ class Scheme:
 _REGISTERED = (
     Scheme(
         name="ibert",
-        description="integer-only W8A8 after training: int8 weights per channel, 16-bit residual stream",
+        description="integer-only W8A8 after training: int8 weights per channel, 15-bit residual stream",
         source="Kim et al., I-BERT: Integer-only BERT Quantization, ICML 2021",
         weight_bits=8,
         activation_bits=8,
         embedding_bits=8,
-        stream_bits=16,
+        stream_bits=15,
         weight_granularity=Granularity.ROW,
         integer_operators=frozenset(Operator),
     ),

@@ -115,7 +115,7 @@ _LAYER_ACTIVATIONS = {
 
 
 def wide_activations(architecture: Architecture) -> dict[str, bool]:
-    """Every activation name, in the order in which they run; True for those of the wide (16-bit) stream."""
+    """Every activation name, in the order in which they run; True for those of the wide (15-bit) stream."""
     wide = {"embeddings.sum": True, "embeddings.stream": True, "embeddings.output": False}
     for layer in range(architecture.layers):
         wide |= {f"layers.{layer}.{name}": is_wide for name, is_wide in _LAYER_ACTIVATIONS.items()}
