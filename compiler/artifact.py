@@ -18,7 +18,6 @@ from typing import Any
 from ..errors import ArtifactError, QuantizedModelError
 from ..targets import features as cpu
 from .model import Architecture, HeadKind, architecture_from_json
-from .staging import staged_file
 
 SCHEMA_VERSION = 1
 
@@ -294,8 +293,8 @@ def opened(path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def pack(folder: Path, output: Path, force: bool = False) -> Path:
-    """Packs the artifact ``folder`` into the uncompressed tar file ``output``, the same bytes every time."""
+def pack(folder: Path, output: Path) -> None:
+    """Packs the artifact in ``folder`` into the uncompressed tar file ``output``, always the same bytes."""
     import tarfile
 
     def reproducible(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -304,10 +303,9 @@ def pack(folder: Path, output: Path, force: bool = False) -> Path:
         member.mode = 0o644
         return member
 
-    with staged_file(output, force) as staging, tarfile.open(staging, "w") as archive:
+    with tarfile.open(output, "w") as archive:
         for path in sorted(folder.iterdir()):
             archive.add(path, arcname=path.name, recursive=False, filter=reproducible)
-    return output
 
 
 def artifact_bytes(path: Path) -> int:

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import InputError
 from ..artifact import LIBRARY_FILE, Bucket, Manifest, check_machine, opened, read_manifest, verify_files
 from ..model import TOKENIZER_FILE
+from .floats import to_float
 from .inputs import Tokens, check_tokens, plan
 from .shapes import CompiledShape, VirtualMachine
-from .text import Encoded, Text, Tokenizer
+from .text import Text, Tokenizer, pad
 from .threads import Threads, check_threads
 
 
@@ -62,6 +63,11 @@ class Model:
         return self._threads.count
 
     @property
+    def has_tokenizer(self) -> bool:
+        """Whether the model can be called with text."""
+        return self._tokenizer is not None
+
+    @property
     def max_length(self) -> int:
         """How many tokens the longest input may have, special tokens included."""
         return self.manifest.max_length
@@ -94,7 +100,8 @@ class Model:
             raise InputError("the artifact has no tokenizer; call run() with token ids")
         with self._lock:
             rows = self._tokenizer.encode(texts, self.max_length, truncate)
-        return self._run_tokens(self._padded(rows), [len(row.ids) for row in rows])
+        tokens = pad(self.manifest.architecture, rows)
+        return self._run_tokens(tokens, [len(row.ids) for row in rows])
 
     def run(
         self,
@@ -115,26 +122,7 @@ class Model:
 
     def to_float(self, integers: NDArray[Any]) -> NDArray[np.float32]:
         """What the integers of :meth:`run` stand for; divided by their length where the model normalizes."""
-        if self.manifest.output.normalize:
-            wide = integers.astype(np.int64)
-            # The squares are summed as integers: exact, whatever order NumPy takes on this processor.
-            length = np.sqrt(np.sum(wide * wide, axis=-1, keepdims=True).astype(np.float64))
-            return (wide / np.maximum(length, 1)).astype(np.float32)
-        return (integers * self.output_scale).astype(np.float32)
-
-    def _padded(self, rows: Sequence[Encoded]) -> Tokens:
-        longest = max(len(row.ids) for row in rows)
-        architecture = self.manifest.architecture
-        ids = np.full((len(rows), longest), architecture.pad_token_id)
-        mask, types = np.zeros_like(ids), np.zeros_like(ids)
-        for index, row in enumerate(rows):
-            count = len(row.ids)
-            ids[index, :count] = row.ids
-            mask[index, :count] = 1
-            # Tokenizers number the sentences of a pair even for families that know no token types.
-            if architecture.token_types > 1:
-                types[index, :count] = row.types
-        return check_tokens(architecture, ids, mask, types)
+        return to_float(self.manifest.output, integers)
 
     def _run_tokens(self, tokens: Tokens, lengths: Sequence[int]) -> NDArray[Any]:
         """The head's integers for rows whose first ``lengths`` tokens count."""

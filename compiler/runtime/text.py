@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ...errors import ArtifactError, InputError
+from ..model import Architecture
+from .inputs import Tokens, check_tokens
 
 if TYPE_CHECKING:
     import tokenizers
@@ -82,3 +86,18 @@ def check_texts(texts: Sequence[Text]) -> None:
             "".join(text).encode()
         except UnicodeEncodeError:
             raise InputError(f"text {index} holds half of a surrogate pair; it is no valid Unicode") from None
+
+
+def pad(architecture: Architecture, rows: Sequence[Encoded]) -> Tokens:
+    """The rows as arrays, padded to the longest; raises InputError for ids that the model does not have."""
+    longest = max(len(row.ids) for row in rows)
+    ids = np.full((len(rows), longest), architecture.pad_token_id)
+    mask, types = np.zeros_like(ids), np.zeros_like(ids)
+    for index, row in enumerate(rows):
+        count = len(row.ids)
+        ids[index, :count] = row.ids
+        mask[index, :count] = 1
+        # Tokenizers number the sentences of a pair even for families that know no token types.
+        if architecture.token_types > 1:
+            types[index, :count] = row.types
+    return check_tokens(architecture, ids, mask, types)

@@ -1,0 +1,59 @@
+"""What the commands print: results on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+T = TypeVar("T")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Prints ``document`` as one JSON document."""
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Prints a table; columns of numbers are aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        numbers = all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    Console().print(table)
+
+
+def cell(value: object) -> str:
+    """How a table shows ``value``."""
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
+    return "" if value is None else str(value)
+
+
+def progress(iterable: Iterable[T], description: str, total: int) -> Iterable[T]:
+    """Passes ``iterable`` on and shows on stderr how far it got."""
+    from rich.progress import track
+
+    return track(iterable, description, total=total, console=stderr(), transient=True)
+
+
+def say(message: str) -> None:
+    """Prints a line on stderr."""
+    stderr().print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def stderr() -> Console:
+    """A console on what is stderr now."""
+    from rich.console import Console
+
+    return Console(stderr=True)

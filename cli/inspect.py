@@ -1,0 +1,67 @@
+"""``intbert inspect``: what is in an artifact or a quantized model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import console, options
+
+
+def register(app: typer.Typer) -> None:
+    app.command("inspect")(inspect)
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="An artifact or a quantized model.")],
+    strategies: Annotated[
+        bool, typer.Option("--strategies", help="Show which strategy every operator got, and why.")
+    ] = False,
+    bounds: Annotated[
+        bool, typer.Option("--bounds", help="Show the proven ranges of the integer operators.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show sizes by dtype, buckets, operators with their strategies, and bounds."""
+    from ..compiler.inspection import inspect as look
+
+    report = look(path, bounds=bounds)
+    if as_json:
+        console.print_json(report)
+        return
+    _summary(report)
+    if strategies:
+        console.print_table(
+            ("operator", "strategy", "why no better one"),
+            [
+                (s["operator"], s["strategy"], "; ".join(f"{name}: {why}" for name, why in s["rejected"]))
+                for s in report.get("strategies", ())
+            ],
+            title="Strategies",
+        )
+    if bounds:
+        console.print_table(
+            ("operator", "bounds"),
+            [(name, _flat(value)) for name, value in report["bounds"].items()],
+            title="Bounds",
+        )
+
+
+def _summary(report: dict[str, Any]) -> None:
+    hidden = {"sizes", "strategies", "bounds"}
+    console.print_table(
+        ("", ""), [(name, _flat(value)) for name, value in report.items() if name not in hidden]
+    )
+    console.print_table(
+        ("part", "tensors", "bytes"), [tuple(row.values()) for row in report["sizes"]], title="Sizes"
+    )
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(_flat(item) for item in value)
+    return console.cell(value)

@@ -1,0 +1,106 @@
+"""What is in an artifact or a quantized model, as data."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .artifact import (
+    LIBRARY_FILE,
+    MANIFEST_FILE,
+    Manifest,
+    artifact_bytes,
+    opened,
+    read_manifest,
+    verify_files,
+)
+from .model import DESCRIPTION_FILE, Architecture, QuantizedModel, load
+
+
+def inspect(path: Path, bounds: bool = False) -> dict[str, Any]:
+    """A JSON document about the artifact or quantized model at ``path``.
+
+    It has ``kind``, ``scheme``, ``architecture``, ``sizes`` (rows of part, tensors and bytes, by dtype) and,
+    of an artifact, ``target``, ``buckets``, ``output``, ``strategies``, ``versions``. ``bounds`` adds what
+    was proven about the integer operators.
+
+    Raises InputError when there is neither, else what reading it raises.
+    """
+    if (path / DESCRIPTION_FILE).is_file():
+        return _plain(_quantized(load(path), bounds))
+    if path.is_file() or (path / MANIFEST_FILE).is_file():
+        with opened(path) as folder:
+            manifest = read_manifest(folder)
+            verify_files(manifest, folder)
+        return _plain(_artifact(manifest, artifact_bytes(path), bounds))
+    raise InputError(f"{path} is neither an artifact nor a quantized model; make one with `intbert compile`")
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any]:
+    """``document`` with nothing but JSON's types in it."""
+    return json.loads(json.dumps(document))
+
+
+def _artifact(manifest: Manifest, size: int, bounds: bool) -> dict[str, Any]:
+    document = manifest.to_document()
+    weights = [(w.dtype, math.prod(w.shape) * np.dtype(w.dtype).itemsize) for w in manifest.weights]
+    library = manifest.files[LIBRARY_FILE].bytes
+    others = [row for row in manifest.files.items() if row[0] != LIBRARY_FILE]
+    return {
+        "kind": "artifact",
+        "scheme": manifest.scheme,
+        "architecture": _summary(manifest.architecture),
+        "bytes": size,
+        "target": document["target"],
+        "buckets": document["buckets"],
+        "output": document["output"],
+        "versions": {"tvm": manifest.tvm_version, "ffi": manifest.ffi_version},
+        "tuning_records": document["tuning_records"],
+        "sizes": [
+            *_sizes(weights),
+            {"part": "code", "tensors": None, "bytes": library - sum(size for _, size in weights)},
+            *({"part": name, "tensors": None, "bytes": record.bytes} for name, record in others),
+        ],
+        "strategies": document["strategies"],
+        **({"bounds": document["bounds"]} if bounds else {}),
+    }
+
+
+def _quantized(model: QuantizedModel, bounds: bool) -> dict[str, Any]:
+    tensors = [(str(weight.values.dtype), weight.values.nbytes) for weight in model.weights.values()]
+    return {
+        "kind": "quantized model",
+        "scheme": model.scheme,
+        "architecture": _summary(model.architecture),
+        "provenance": model.provenance,
+        "sizes": _sizes(tensors),
+        **({"bounds": _proven(model)} if bounds else {}),
+    }
+
+
+def _proven(model: QuantizedModel) -> dict[str, Any]:
+    from .bounds import prove
+
+    return prove(model)
+
+
+def _summary(architecture: Architecture) -> dict[str, Any]:
+    document = asdict(architecture)
+    return {**document, "head": architecture.head.kind.value, "labels": list(architecture.head.labels)}
+
+
+def _sizes(tensors: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+    totals: dict[str, list[int]] = {}
+    for dtype, size in tensors:
+        totals.setdefault(dtype, []).append(size)
+    return [
+        {"part": f"{dtype} weights", "tensors": len(sizes), "bytes": sum(sizes)}
+        for dtype, sizes in sorted(totals.items())
+    ]
