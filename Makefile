@@ -9,7 +9,7 @@ VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 EXTRAS := quantize,cross,demo,dev
-PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install --quiet --disable-pip-version-check --constraint requirements/lock.txt
+PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install -qq --disable-pip-version-check --constraint requirements/lock.txt
 
 # The first of these that is new enough makes the environment; `make setup PYTHON=...` chooses another.
 PYTHONS := python3 python3.13 python3.12 python3.11 python3.10 python3.14 python
