@@ -106,7 +106,7 @@ def run(options: argparse.Namespace, console: Console) -> list[Row]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, or 1 with one line on stderr."""
+    """Exit status: 0, 1 with one line on stderr, or 130 when interrupted."""
     options = parse(arguments)
     try:
         rows = run(options, Console(stderr=True))
@@ -114,6 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BenchmarkError, OSError) as error:
         print(f"bench-peers: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     width = None if sys.stdout.isatty() else 120
     print_report(rows, Console(width=width))
     print(f"{len(rows)} rows: {os.path.relpath(options.output)}")

@@ -10,7 +10,7 @@ from .environment import worker_environment
 from .machine import cpu_features, cpu_model, cpus_for
 from .models import BenchmarkModel
 from .process import WorkerProcess
-from .rows import Row, latencies
+from .rows import Row, Samples, latencies
 from .turns import turns
 from .workers.serve import Spec
 
@@ -64,10 +64,10 @@ def measure(plan: Plan, logs: Path, package_root: Path, progress: Progress) -> l
             progress(f"{plan.model.name}: loading {entry.contender.name}", 0)
             worker = stack.enter_context(_start(plan, entry, logs, package_root))
             workers[entry.contender.name] = worker
-        samples: dict[tuple[str, int], list[float]] = {}
+        samples: dict[tuple[str, int], list[Samples]] = {}
         for turn in turns(list(workers), plan.lengths, plan.runs, BLOCK):
-            seconds = workers[turn.worker].measure(turn.length, turn.runs, WARM_UP)
-            samples.setdefault((turn.worker, turn.length), []).extend(seconds)
+            taken = workers[turn.worker].measure(turn.length, turn.runs, WARM_UP)
+            samples.setdefault((turn.worker, turn.length), []).append(taken)
             progress(
                 f"{plan.model.name}, {plan.threads} threads, length {turn.length}: {turn.worker}", turn.runs
             )
@@ -75,14 +75,14 @@ def measure(plan: Plan, logs: Path, package_root: Path, progress: Progress) -> l
 
 
 def _rows(
-    plan: Plan, workers: Mapping[str, WorkerProcess], samples: Mapping[tuple[str, int], Sequence[float]]
+    plan: Plan, workers: Mapping[str, WorkerProcess], samples: Mapping[tuple[str, int], Sequence[Samples]]
 ) -> list[Row]:
     cpu, features = cpu_model(), cpu_features()
     return [
         Row(
             model=plan.model.name, runtime=entry.contender.runtime, precision=entry.contender.precision,
             length=length, batch=1, threads=plan.threads,
-            **latencies(samples[entry.contender.name, length]),
+            **latencies(samples[entry.contender.name, length], plan.threads),
             cosine=round(workers[entry.contender.name].cosine[str(length)], 6),
             cpu=cpu, features=features, versions=workers[entry.contender.name].versions,
         )

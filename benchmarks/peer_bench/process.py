@@ -13,6 +13,7 @@ from typing import Any
 
 from .commands import last_line
 from .errors import BenchmarkError
+from .rows import Samples
 from .workers.serve import Spec
 
 ANSWER_LIMIT_SECONDS = 900.0
@@ -51,8 +52,8 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def measure(self, length: int, runs: int, warm_up: int) -> list[float]:
-        """Seconds of each of ``runs`` runs, after some uncounted ones that refill the caches."""
+    def measure(self, length: int, runs: int, warm_up: int) -> Samples:
+        """``runs`` runs, after some uncounted ones that refill the caches."""
         stdin = self._process.stdin
         assert stdin is not None
         self._process.send_signal(signal.SIGCONT)
@@ -62,9 +63,9 @@ class WorkerProcess:
             stdin.flush()
         except BrokenPipeError as error:
             raise self._died() from error
-        seconds = self._answer()["seconds"]
+        answer = self._answer()
         self._stop()
-        return seconds
+        return Samples(answer["seconds"], answer["cpu_seconds"])
 
     def _stop(self) -> None:
         # Returns once all its threads stand, so that the next worker has the cores for itself.

@@ -14,13 +14,14 @@ DOUBTFUL_COSINE = 0.95
 def latency_table(rows: Sequence[Row]) -> Table:
     """One line a row, jobs separated, the fastest of each job first."""
     table = Table("model", "length", "threads", "runtime", "precision", title="Latency, batch 1")
-    for column in ("p50 ms", "p90 ms", "min ms", "cosine to fp32"):
+    for column in ("p50 ms", "p90 ms", "min ms", "CPU share", "cosine to fp32"):
         table.add_column(column, justify="right")
     for job, group in group_by_job(rows).items():
         for row in sorted(group, key=lambda row: row.p50_ms):
             table.add_row(
                 job.model, str(job.length), str(job.threads), row.runtime, row.precision,
-                f"{row.p50_ms:.2f}", f"{row.p90_ms:.2f}", f"{row.min_ms:.2f}", _cosine_cell(row.cosine),
+                f"{row.p50_ms:.2f}", f"{row.p90_ms:.2f}", f"{row.min_ms:.2f}",
+                f"{row.cpu_share:.2f}", _cosine_cell(row.cosine),
             )  # fmt: skip
         table.add_section()
     return table

@@ -24,6 +24,8 @@ class Row:
     p90_ms: float
     min_ms: float
     runs: int
+    cpu_share: float
+    """CPU time taken of the time its cores offered. Well below 1 at one thread: others used the core too."""
     cosine: float
     """Agreement of its output with PyTorch's float32 output, over all elements: the proof of the same job."""
     cpu: str = ""
@@ -43,6 +45,14 @@ class Row:
             )
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Seconds of each run, and the CPU seconds of all threads over all of them."""
+
+    seconds: Sequence[float]
+    cpu_seconds: float
+
+
 class Latencies(TypedDict):
     """The fields of a row that come out of its samples."""
 
@@ -50,17 +60,20 @@ class Latencies(TypedDict):
     p90_ms: float
     min_ms: float
     runs: int
+    cpu_share: float
 
 
-def latencies(seconds: Sequence[float]) -> Latencies:
+def latencies(turns: Sequence[Samples], threads: int) -> Latencies:
     """Median, 90th percentile and minimum of all samples of a row, pooled over its turns."""
-    milliseconds = np.asarray(seconds, dtype=np.float64) * 1e3
+    milliseconds = np.array([second for turn in turns for second in turn.seconds]) * 1e3
+    offered = milliseconds.sum() / 1e3 * threads
     p50, p90 = np.percentile(milliseconds, [50, 90])
     return Latencies(
         p50_ms=round(float(p50), 4),
         p90_ms=round(float(p90), 4),
         min_ms=round(float(milliseconds.min()), 4),
-        runs=len(seconds),
+        runs=milliseconds.size,
+        cpu_share=round(float(sum(turn.cpu_seconds for turn in turns) / offered), 3),
     )
 
 

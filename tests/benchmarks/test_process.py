@@ -46,9 +46,10 @@ def test_a_worker_measures_when_asked_and_stands_still_otherwise(spec: Spec, tmp
         assert worker.cosine == {"4": pytest.approx(1.0), "16": pytest.approx(np.sqrt(0.5))}
         assert worker.versions == {"numpy": np.__version__}
         for length in (4, 16, 4):
-            seconds = worker.measure(length, runs=5, warm_up=2)
-            assert len(seconds) == 5
-            assert min(seconds) > 0
+            samples = worker.measure(length, runs=5, warm_up=2)
+            assert len(samples.seconds) == 5
+            assert min(samples.seconds) > 0
+            assert samples.cpu_seconds > 0
             status = status_of(worker.pid)
             assert status["State"].startswith("T")
             assert status["Cpus_allowed_list"] == str(spec.cpus[0])

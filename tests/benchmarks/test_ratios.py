@@ -10,7 +10,8 @@ from rich.console import Console
 def row(runtime: str, precision: str, p50: float, length: int = 128, cosine: float = 0.99) -> Row:
     return Row(
         model="minilm", runtime=runtime, precision=precision, length=length, batch=1, threads=1,
-        p50_ms=p50, p90_ms=p50, min_ms=p50, runs=1, cosine=cosine, cpu="a CPU", features=["avx2"],
+        p50_ms=p50, p90_ms=p50, min_ms=p50, runs=1, cpu_share=1.0, cosine=cosine,
+        cpu="a CPU", features=["avx2"],
     )  # fmt: skip
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peer_bench.rows import Row, latencies, write_rows
+from peer_bench.rows import Row, Samples, latencies, write_rows
 
 FIELDS: dict[str, Any] = {
     "model": "minilm", "runtime": "openvino", "precision": "int8", "length": 128, "batch": 1, "threads": 1,
-    "p50_ms": 10.0, "p90_ms": 11.0, "min_ms": 9.0, "runs": 100, "cosine": 0.99,
+    "p50_ms": 10.0, "p90_ms": 11.0, "min_ms": 9.0, "runs": 100, "cpu_share": 0.98, "cosine": 0.99,
     "cpu": "a CPU", "features": ["avx2"], "versions": {"openvino": "1"},
 }  # fmt: skip
 
@@ -49,4 +49,6 @@ def test_impossible_figures_are_refused(wrong: dict[str, float]) -> None:
 
 def test_statistics_are_over_all_samples() -> None:
     seconds = [0.001 * value for value in (5, 1, 4, 2, 3, 100, 6, 7, 8, 9, 10)]
-    assert latencies(seconds) == {"p50_ms": 6.0, "p90_ms": 10.0, "min_ms": 1.0, "runs": 11}
+    turns = [Samples(seconds[:4], cpu_seconds=0.1), Samples(seconds[4:], cpu_seconds=0.055)]
+    expected = {"p50_ms": 6.0, "p90_ms": 10.0, "min_ms": 1.0, "runs": 11, "cpu_share": 0.5}
+    assert latencies(turns, threads=2) == expected

@@ -73,15 +73,17 @@ def _agreement(spec: Spec, loaded: Loaded) -> dict[str, float]:
         }
 
 
-def _measure(run: Run, warm_up: int, runs: int) -> list[float]:
+def _measure(run: Run, warm_up: int, runs: int) -> tuple[list[float], float]:
+    """Seconds of each run, and the CPU seconds that all of them took on all threads."""
     for _ in range(warm_up):
         run()
     seconds = []
+    cpu_start = time.process_time()
     for _ in range(runs):
         start = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - start)
-    return seconds
+    return seconds, time.process_time() - cpu_start
 
 
 def _conversation(spec: Spec, load: Callable[[Spec], Loaded], answers: TextIO) -> None:
@@ -96,7 +98,8 @@ def _conversation(spec: Spec, load: Callable[[Spec], Loaded], answers: TextIO) -
     answer(cosine=agreement, versions=dict(loaded.versions))
     for line in sys.stdin:
         request = json.loads(line)
-        answer(seconds=_measure(loaded.runs[request["length"]], request["warm_up"], request["runs"]))
+        seconds, cpu_seconds = _measure(loaded.runs[request["length"]], request["warm_up"], request["runs"])
+        answer(seconds=seconds, cpu_seconds=cpu_seconds)
 
 
 def serve(load: Callable[[Spec], Loaded]) -> None:
