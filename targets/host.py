@@ -43,7 +43,7 @@ def probe_host() -> Target:
     cpu = x86_level(features) if arch == X86_64 else arm_cpu(cpuinfo, features)
     return Target(
         name=HOST,
-        description=f"this machine ({_model_name(cpuinfo) or cpu})",
+        description=f"this machine ({_model_name(cpuinfo, arch) or cpu})",
         arch=arch,
         triple=f"{arch}-linux-gnu",
         cpu=cpu,
@@ -73,8 +73,9 @@ def arm_cpu(cpuinfo: str, features: frozenset[str]) -> str:
     return core[0] if core is not None and core[1] <= features else "generic"
 
 
-def _model_name(cpuinfo: str) -> str | None:
-    found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+def _model_name(cpuinfo: str, arch: str) -> str | None:
+    key = "model name" if arch == X86_64 else "Model"  # On Arm: the board's, where the kernel knows it.
+    found = re.search(rf"^{key}\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return found[1].strip() if found else None
 
 
