@@ -79,7 +79,7 @@ class Percentile:
         # Before anything but zeros was seen there is no range, and any positive one counts zeros rightly.
         limit = self._limit or 1.0
         for chunk in magnitudes.split(self._CHUNK):
-            self._counts += torch.histc(chunk, len(self._counts), min=0, max=limit).to(torch.float64)
+            self._counts += torch.histc(chunk / limit, len(self._counts), min=0, max=1).to(torch.float64)
 
     def _widen(self, largest: float) -> None:
         if self._limit == 0.0:

@@ -120,7 +120,7 @@ def _refuse_variants(config: Mapping[str, Any], where: str) -> None:
 def _activation(name: Any, where: str) -> tuple[Activation, tuple[str, ...]]:
     if name in _TANH_GELUS:
         return Activation.GELU, (f"hidden_act {name} was read as gelu (they differ by less than 5e-4)",)
-    if name not in _ACTIVATIONS:
+    if not isinstance(name, str) or name not in _ACTIVATIONS:
         supported = ", ".join([*_ACTIVATIONS, *_TANH_GELUS])
         raise CheckpointError(f"{where}: activation {name!r} is not supported; {supported} are")
     return _ACTIVATIONS[name], ()

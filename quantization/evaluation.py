@@ -48,9 +48,10 @@ def evaluate(
 ) -> Score:
     """Judges ``predict`` on the development set of ``task``, in the GLUE folder ``data``.
 
-    ``head`` says what ``predict`` yields; None stands for embeddings on STS-B and logits elsewhere. Embeddings
-    are judged by the cosine of the two sentences, each embedded alone; logits by their class, or on STS-B by the
-    score of the pair. Raises EvaluationError for bad data, and for a model that does not suit the task.
+    ``head`` says what ``predict`` yields; None stands for embeddings on STS-B and logits elsewhere.
+    Embeddings are judged by the cosine of the two sentences, each embedded alone; logits by their class, or
+    on STS-B by the score of the pair. Raises EvaluationError for bad data, and for a model that does not suit
+    the task.
     """
     description = get_task(task)
     _check_head(description, head)

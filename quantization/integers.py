@@ -54,8 +54,9 @@ def per_row(
     """
     magnitudes = np.abs(values).max(axis=1).astype(np.float64)
     scale = magnitudes / limit(bits)
-    scale = np.maximum(scale, _scale(magnitudes.max(), bits) * ROW_SCALE_SPREAD)
     scale = np.maximum(scale, np.abs(bias.astype(np.float64)) / (input_scale * BIAS_LIMIT))
+    largest = max(scale.max(), _scale(magnitudes.max(), bits))
+    scale = np.maximum(scale, largest * ROW_SCALE_SPREAD)
     return _integers(values, scale, bits), _bias(bias, input_scale * scale)
 
 

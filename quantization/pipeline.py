@@ -37,8 +37,8 @@ def quantize(
     """Quantizes the float checkpoint ``source`` with the scheme ``method``.
 
     ``sentences`` (or pairs of them) should be like those the model will see; a few hundred do.
-    ``calibration`` is ``percentile``, ``min-max`` or ``ema``. ``tokenizer`` is the folder of ``tokenizer.json``
-    where it does not lie beside the checkpoint. Raises SchemeError, CheckpointError,
+    ``calibration`` is ``percentile``, ``min-max`` or ``ema``. ``tokenizer`` is the folder of its
+    ``tokenizer.json`` where that does not lie beside the checkpoint. Raises SchemeError, CheckpointError,
     CalibrationError or QuantizedModelError.
     """
     scheme = get_scheme(method)

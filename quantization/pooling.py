@@ -72,6 +72,6 @@ def _check_mean(path: Path) -> None:
             for key, value in config.items()
             if "pooling_mode_" in key and value
         ]
-    modes = [modes] if isinstance(modes, str) else list(modes)
+    modes = modes if isinstance(modes, list) else [modes]
     if modes not in (["mean"], ["mean_tokens"]):
         raise CheckpointError(f"{path}: pooling {modes} is not supported; mean pooling is")
