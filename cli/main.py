@@ -28,23 +28,26 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (IntbertError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
+        except Exception as error:
+            # Typer's own: usage errors, exits, an interrupt, a closed pipe.
+            if hasattr(error, "exit_code") or isinstance(error, typer.Abort | BrokenPipeError):
                 raise
             if ctx.params["debug"]:
                 traceback.print_exc()
-            print(f"intbert: {_one_line(error)}", file=sys.stderr)
+            print(f"intbert: {' '.join(_message(error).split())}", file=sys.stderr)
             raise typer.Exit(1) from None
 
 
-def _one_line(error: IntbertError | OSError) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, IntbertError):
-        message = str(error)
-    elif is_disk_full(error):
-        message = "the disk is full; free some space and run it again"
-    else:
-        message = f"{error.filename or 'the system'}: {error.strerror or error}"
-    return " ".join(message.split())
+        return str(error)
+    if is_disk_full(error):
+        return "the disk is full; free some space and run it again"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"the module {error.name} is not installed; `intbert doctor` says how to get it"
+    return f"unexpected {type(error).__name__}: {error}; run it again with {DEBUG} and report what it prints"
 
 
 app = typer.Typer(

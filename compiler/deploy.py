@@ -9,7 +9,6 @@ from typing import Any
 
 from ..targets import Target
 from .artifact import Manifest, opened, pack, read_manifest
-from .build import compile_model
 from .model import QuantizedModel
 from .staging import staged_file, staged_folder
 
@@ -31,6 +30,8 @@ def deploy(
     ``lengths`` (tokens) and ``batches`` (rows) are the shapes to compile. Raises OutputError when ``output``
     exists (unless ``force``) or cannot be written, and what compiling raises.
     """
+    from .build import compile_model
+
     output = Path(output)
     options: dict[str, Any] = {"lengths": lengths, "batches": batches, "progress": progress}
     if output.suffix == TAR:

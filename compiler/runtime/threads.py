@@ -74,13 +74,17 @@ def _configure(count: int) -> bool:
         return True
     os.environ.setdefault("TVM_BIND_THREADS", "0")
     ffi = tvm_runtime()
-    if not hasattr(_configured, "count"):
-        # Read when the pool starts, which the next call does; without effect on one that is there already.
-        set_max_concurrency = ctypes.CDLL(str(find_library()))[
-            "_ZN3tvm7runtime9threading17SetMaxConcurrencyEi"
-        ]
-        set_max_concurrency.restype = None
-        set_max_concurrency(ctypes.c_int(count))
+    count_threads = ffi.get_global_func("runtime.NumThreads")
+    _set_max_concurrency(count)
+    count_threads()  # starts the pool, with as many threads as just said, unless it has started already
     ffi.get_global_func("runtime.config_threadpool")(_BIG_CORES, count)
-    _configured.count = ffi.get_global_func("runtime.NumThreads")()
+    _set_max_concurrency(count)  # configuring the pool resets it, and with 1 parallel loops do not use the pool
+    _configured.count = count_threads()
     return _configured.count == count
+
+
+def _set_max_concurrency(count: int) -> None:
+    """TVM's limit for the calling thread, which nothing but this C++ function sets at run time."""
+    function = ctypes.CDLL(str(find_library()))["_ZN3tvm7runtime9threading17SetMaxConcurrencyEi"]
+    function.restype = None
+    function(ctypes.c_int(count))

@@ -1,0 +1,28 @@
+"""The toy artifact, built once; a test that alters it takes a copy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from intbert.compiler.model import HeadKind
+
+from .toy_artifact import build_toy
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sums embedding rows: [batch, 4]."""
+    return build_toy(tmp_path_factory.mktemp("toy") / "artifact")
+
+
+@pytest.fixture(scope="session")
+def token_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedding rows themselves: [batch, length, 4]."""
+    return build_toy(tmp_path_factory.mktemp("token-toy") / "artifact", HeadKind.NONE)
+
+
+@pytest.fixture
+def toy_copy(toy: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(toy, tmp_path / "copy"))
