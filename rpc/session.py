@@ -1,0 +1,212 @@
+"""The host's side of a session with a board: upload an artifact, run it there, get its integers back.
+
+Every wait has a limit, and whatever goes wrong is a typed error: :class:`RemoteError` when the board is lost
+or its server refuses, otherwise the very error that the board raised (ArtifactError for another CPU's code).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from ..errors import ArtifactError, RemoteError
+from .board import PREFIX
+from .protocol import decode_array, decode_error, encode_array
+from .relay import Relay
+from .relay_process import EXPIRED
+
+if TYPE_CHECKING:
+    from tvm.rpc import RPCSession
+
+UPLOAD_CHUNK = 1 << 20
+"""Bytes sent in one call: the limit on a call's time then does not depend on the artifact's size."""
+
+
+@dataclass(frozen=True)
+class BoardFeatures:
+    """A board's architecture ("aarch64", "x86_64") and the instruction set features of its CPU."""
+
+    arch: str
+    features: frozenset[str]
+
+
+class Session:
+    """A connected session; use it as a context manager. Make one with :func:`connect`."""
+
+    def __init__(self, remote: RPCSession, relay: Relay, timeout: float) -> None:
+        self.remote = remote
+        """TVM's own session, for what it has beyond this class; calls on it belong inside :meth:`limit`."""
+        self.address = relay.address
+        self.timeout = timeout
+        self._relay = relay
+        self._functions: dict[str, Any] = {}
+        self._uploads = 0
+
+    def features(self) -> BoardFeatures:
+        """What the board's CPU is."""
+        document = json.loads(self._call("reading its features", "features"))
+        return BoardFeatures(document["arch"], frozenset(document["features"]))
+
+    def upload(self, artifact: Path, progress: Callable[[int, int], None] | None = None) -> str:
+        """Copies an artifact (a folder or one file) to the board.
+
+        Args:
+            artifact: where it lies here.
+            progress: called with the bytes sent so far and in all.
+
+        Returns:
+            The name by which :meth:`load` finds it; it lasts as long as the session.
+        """
+        files = {artifact.name: artifact} if artifact.is_file() else _files(artifact)
+        total, sent = sum(path.stat().st_size for path in files.values()), 0
+        self._uploads += 1
+        folder = f"upload-{self._uploads}"
+        for name, path in files.items():
+            for offset, data in _chunks(path):
+                self._call(f"uploading {path.name}", "write", f"{folder}/{name}", offset, data)
+                sent += len(data)
+                if progress is not None:
+                    progress(sent, total)
+        return f"{folder}/{artifact.name}"
+
+    def load(self, name: str, threads: int | None = None) -> RemoteModel:
+        """Loads an uploaded artifact; raises ArtifactError when it does not fit the board's CPU."""
+        self._call(f"loading {name}", "load", name, threads or 0)
+        return RemoteModel(self, name)
+
+    def close(self) -> None:
+        """Ends the session; the board forgets what was uploaded."""
+        self._relay.close()
+
+    @contextmanager
+    def limit(self, doing: str, seconds: float | None = None) -> Iterator[None]:
+        """Bounds the calls inside: after ``seconds`` (the session's timeout) they fail."""
+        if self._relay.closed:
+            raise RemoteError(f"{self.address}: the session is closed; connect again")
+        with _bounded(self._relay, doing, seconds or self.timeout):
+            yield
+
+    def _call(self, doing: str, name: str, *arguments: Any, seconds: float | None = None) -> bytes:
+        with self.limit(doing, seconds):
+            if name not in self._functions:
+                self._functions[name] = self.remote.get_function(PREFIX + name)
+            answer = self._functions[name](*arguments)
+        if isinstance(answer, str):
+            raise decode_error(answer, self.address)
+        return bytes(answer)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class RemoteModel:
+    """A model loaded on the board."""
+
+    session: Session
+    name: str
+
+    def run(
+        self,
+        input_ids: NDArray[Any],
+        attention_mask: NDArray[Any] | None = None,
+        token_type_ids: NDArray[Any] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> NDArray[Any]:
+        """The integer output, as ``Model.run`` of the runtime gives it; ids, mask and types are [B, T]."""
+        arrays = [encode_array(array) for array in (input_ids, attention_mask, token_type_ids)]
+        output = decode_array(
+            self.session._call(f"running {self.name}", "run", self.name, *arrays, seconds=timeout)
+        )
+        if output is None:
+            raise RemoteError(f"{self.session.address}: running {self.name} gave no output")
+        return output
+
+
+def connect(host: str, port: int, key: str, *, timeout: float = 30.0) -> Session:
+    """Connects to a server on ``host``, ``port`` that asks for ``key``.
+
+    Args:
+        timeout: seconds that connecting, and then every call, may take.
+
+    Raises:
+        RemoteError: nobody listens there, the key is wrong, or the server does not answer in time.
+    """
+    from tvm import rpc
+
+    relay = Relay(host, port, timeout)
+    try:
+        with _bounded(relay, "connecting", timeout):
+            remote = rpc.connect("127.0.0.1", relay.port, key=key)
+    except BaseException:
+        relay.close()
+        raise
+    return Session(remote, relay, timeout)
+
+
+@contextmanager
+def _bounded(relay: Relay, doing: str, seconds: float) -> Iterator[None]:
+    """Ends the connection after ``seconds``; turns what TVM raises into RemoteError."""
+    relay.limit(seconds)
+    try:
+        yield
+    except Exception as error:  # TVM raises whatever type the far end named
+        raise RemoteError(
+            f"{relay.address}: {doing} failed: {_cause(error, relay.ended(), seconds)}"
+        ) from error
+    finally:
+        relay.done()
+
+
+def _cause(error: Exception, ended: int | None, seconds: float) -> str:
+    """What went wrong, in words, and what to do about it."""
+    if ended == EXPIRED:
+        return f"no answer within {seconds:g} s; the board is gone, busy with another session, or too slow"
+    words = _essence(error)
+    if "cannot find server that matches key" in words:
+        return "the server refused the key; read it anew from the server's first line of output"
+    if ended is not None and "session's process" not in words:
+        return f"the connection was lost ({words}); look at the server's log and connect again"
+    return words
+
+
+def _essence(error: Exception) -> str:
+    """The last line of TVM's report that says something: the ones before it are the stack of the far end."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _files(artifact: Path) -> dict[str, Path]:
+    """The files of an artifact's folder by the names that they get on the board."""
+    files = {
+        path.relative_to(artifact.parent).as_posix(): path
+        for path in sorted(artifact.rglob("*"))
+        if path.is_file()
+    }
+    if not files:
+        raise ArtifactError(f"{artifact} holds no files to upload; make an artifact with `intbert compile`")
+    return files
+
+
+def _chunks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The contents of ``path`` in pieces with their offsets; an empty file is one empty piece."""
+    with path.open("rb") as file:
+        offset = 0
+        while (data := file.read(UPLOAD_CHUNK)) or offset == 0:
+            yield offset, data
+            offset += len(data)
+            if not data:
+                return

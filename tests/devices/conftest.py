@@ -1,0 +1,46 @@
+"""Fixtures that give tests an aarch64 board, made of QEMU's user-mode emulation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from .unavailable import UnavailableError
+from .userland import Userland, get_userland
+from .virtual_board import VirtualBoard, start_board
+
+REQUIRED = "INTBERT_REQUIRE_VIRTUAL_BOARD"
+"""Where this is 1, a machine that cannot have a virtual board fails the tests instead of skipping them."""
+
+
+Boards = Callable[[str], VirtualBoard]
+
+
+@pytest.fixture(scope="session")
+def userland() -> Userland:
+    """The emulated aarch64 userland: Python, NumPy, tokenizers, TVM's runtime, this project's sources."""
+    try:
+        return get_userland()
+    except UnavailableError as reason:
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(f"{REQUIRED}=1, but there is no virtual board: {reason}")
+        pytest.skip(f"no virtual board: {reason}")
+
+
+@pytest.fixture(scope="session")
+def boards(
+    userland: Userland, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], VirtualBoard]]:
+    """``boards("cortex-a72")``: a running board with this CPU; it serves until the end of the test run."""
+    running: dict[str, VirtualBoard] = {}
+
+    def board(cpu: str) -> VirtualBoard:
+        if cpu not in running:
+            running[cpu] = start_board(userland, cpu, tmp_path_factory.mktemp(cpu))
+        return running[cpu]
+
+    yield board
+    for each in running.values():
+        each.stop()
