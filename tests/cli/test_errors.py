@@ -1,4 +1,4 @@
-"""Every bad input gives one line that says what is wrong and what to do, and exit code 1; bad usage gives 2."""
+"""Bad input gives one line that says what is wrong and what to do, and exit code 1; bad usage gives 2."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from .conftest import Run
 def place(tmp_path: Path, toy: Path, sentences: Path) -> Path:
     """A folder with everything that the cases below name."""
     shutil.copytree(toy, tmp_path / "artifact")
-    for name, file in {
-        "truncated": "model.so",
-        "other-cpu": "manifest.json",
-        "no-library": "model.so",
-    }.items():
-        folder = Path(shutil.copytree(toy, tmp_path / name))
-        if name == "truncated":
-            (folder / file).write_bytes((folder / file).read_bytes()[:-1])
-        elif name == "no-library":
-            (folder / file).unlink()
-        else:
-            document = json.loads((folder / file).read_text(encoding="utf-8"))
-            document["target"]["features"] = ["sve2"]
-            (folder / file).write_text(json.dumps(document), encoding="utf-8")
+    library = Path(shutil.copytree(toy, tmp_path / "truncated")) / "model.so"
+    library.write_bytes(library.read_bytes()[:-1])
+    (Path(shutil.copytree(toy, tmp_path / "no-library")) / "model.so").unlink()
+    manifest = Path(shutil.copytree(toy, tmp_path / "other-cpu")) / "manifest.json"
+    document = json.loads(manifest.read_text(encoding="utf-8"))
+    document["target"]["features"] = ["sve2"]
+    manifest.write_text(json.dumps(document), encoding="utf-8")
     (tmp_path / "empty.txt").write_text("\n \n", encoding="utf-8")
     (tmp_path / "latin.txt").write_bytes("déjà".encode("latin-1"))
     (tmp_path / "folder").mkdir()
     (tmp_path / "pickle").mkdir()
-    (tmp_path / "pickle" / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+    positions = {"max_position_embeddings": 8, "type_vocab_size": 2, "pad_token_id": 0}
+    config = {
+        "model_type": "bert",
+        "architectures": ["BertModel"],
+        "hidden_act": "gelu",
+        **dict.fromkeys(sizes, 4),
+        **positions,
+    }
+    (tmp_path / "pickle" / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (tmp_path / "pickle" / "pytorch_model.bin").write_bytes(b"")
     (tmp_path / "gpt").mkdir()
     (tmp_path / "gpt" / "config.json").write_text('{"model_type": "gpt2"}', encoding="utf-8")

@@ -102,8 +102,8 @@ def test_damaged_file(toy_copy, name, damage, message):
     ],
     ids=[
         "other schema", "no schema", "no buckets", "empty buckets", "empty bucket", "bucket twice",
-        "unknown key", "unknown head", "normalized with many scales", "bad architecture", "library not listed",
-        "path traversal", "other architecture", "other processor",
+        "unknown key", "unknown head", "normalized with many scales", "bad architecture",
+        "library not listed", "path traversal", "other architecture", "other processor",
     ],
 )  # fmt: skip
 def test_altered_manifest(toy_copy, change, message):
