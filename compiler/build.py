@@ -1,0 +1,153 @@
+"""QuantizedModel -> artifact: lowering, bounds, Relax, LLVM, linking, manifest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import QuantizedModelError
+from ..targets.elf import data_object
+from ..targets.target import Target
+from ..targets.toolchain import linker
+from ..targets.versions import check_versions, installed_versions
+from . import bounds
+from .artifact import (
+    LIBRARY_FILE,
+    WEIGHTS_SYMBOL,
+    ArtifactTarget,
+    Bucket,
+    Manifest,
+    Output,
+    StrategyRecord,
+    WeightRecord,
+    write_manifest,
+)
+from .graph import IntegerGraph
+from .lowering import lower
+from .model import TOKENIZER_FILE, QuantizedModel
+from .relax import Choice, LoweredModule, WeightTable, lower_to_relax
+from .staging import staged_folder
+
+DEFAULT_LENGTHS = (32, 64, 128, 256)
+WEIGHT_ALIGNMENT = 64
+"""Bytes: a cache line, and the widest vector register."""
+
+Progress = Callable[[str], None]
+
+
+def compile_model(
+    model: QuantizedModel,
+    target: Target,
+    *,
+    lengths: Sequence[int] | None = None,
+    batches: Sequence[int] = (1,),
+    output: Path,
+    force: bool = False,
+    progress: Progress = lambda _: None,
+) -> Path:
+    """Compiles ``model`` for ``target`` into the artifact folder ``output``; returns it.
+
+    One function is compiled for every length and batch; without ``lengths``, 32, 64, 128 and 256 as far as the
+    model has positions. Raises BoundsError when an operator cannot be proven free of overflow, QuantizedModelError
+    for impossible lengths, ToolchainError when TVM is not the pinned one or no linker is found, OutputError when
+    ``output`` exists (without ``force``) or cannot be written.
+    """
+    check_versions()
+    with staged_folder(output, force) as folder:
+        buckets = choose_buckets(model, lengths, batches)
+        progress("integer operators and their bounds")
+        graph = lower(model)
+        proven = bounds.prove(graph, max(bucket.length for bucket in buckets))
+        lowered = lower_to_relax(graph, buckets, target.features, lambda name: progress(f"kernels of {name}"))
+        progress("LLVM")
+        records = _write_library(lowered, target, folder / LIBRARY_FILE)
+        if model.tokenizer is not None:
+            shutil.copyfile(model.tokenizer / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+        write_manifest(_manifest(model, graph, target, buckets, lowered, records, proven), folder)
+    return output
+
+
+def choose_buckets(model: QuantizedModel, lengths: Sequence[int] | None, batches: Sequence[int]) -> tuple[Bucket, ...]:
+    """The buckets to compile; QuantizedModelError for a length beyond the model's positions."""
+    positions = model.architecture.positions
+    if lengths is None:
+        lengths = [length for length in DEFAULT_LENGTHS if length <= positions] or [positions]
+    if too_long := [length for length in lengths if length > positions]:
+        raise QuantizedModelError(f"length {too_long[0]} exceeds the model's {positions} positions; use shorter --lengths")
+    return tuple(sorted({Bucket(length, batch) for length in lengths for batch in batches}))
+
+
+def compile_module(module: Any, target: Target) -> Any:
+    """TVM's executable of a scheduled Relax module."""
+    import tvm
+
+    from ..schedules.intrinsics.fixed_point import lowering_for
+
+    with lowering_for(target.features):
+        return tvm.compile(module, target=target.tvm())
+
+
+def _write_library(lowered: LoweredModule, target: Target, path: Path) -> tuple[WeightRecord, ...]:
+    """Writes the shared library with its weights; returns where each of them lies."""
+    executable = compile_module(lowered.module, target)
+    blob, records = lay_out(lowered.weights)
+    weights = path.with_name("weights.o")
+    weights.write_bytes(data_object(blob, WEIGHTS_SYMBOL, target.arch))
+    try:
+        executable.export_library(str(path), fcompile=linker(target).fcompile, addons=[str(weights)])
+    finally:
+        weights.unlink(missing_ok=True)
+    return records
+
+
+def lay_out(weights: WeightTable) -> tuple[bytes, tuple[WeightRecord, ...]]:
+    """All weights as one blob, each at a multiple of 64 bytes."""
+    blob = bytearray()
+    records = []
+    for name, array in zip(weights.names, weights.arrays, strict=True):
+        blob.extend(b"\0" * (-len(blob) % WEIGHT_ALIGNMENT))
+        records.append(WeightRecord(name, str(array.dtype), array.shape, len(blob)))
+        blob.extend(_little_endian(array).tobytes())
+    return bytes(blob), tuple(records)
+
+
+def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
+def _manifest(
+    model: QuantizedModel,
+    graph: IntegerGraph,
+    target: Target,
+    buckets: tuple[Bucket, ...],
+    lowered: LoweredModule,
+    records: tuple[WeightRecord, ...],
+    proven: dict[str, Any],
+) -> Manifest:
+    head = model.architecture.head
+    versions = installed_versions()
+    return Manifest(
+        target=ArtifactTarget(target.name, target.arch, target.triple, tuple(sorted(target.features))),
+        scheme=model.scheme,
+        architecture=model.architecture,
+        buckets=buckets,
+        weights=records,
+        output=Output(head.kind, lowered.output_dtype, graph.output_scale, head.normalize),
+        tvm_version=str(versions["apache-tvm"]),
+        ffi_version=str(versions["apache-tvm-ffi"]),
+        strategies=_strategy_records(lowered.choices),
+        bounds=proven,
+        provenance=model.provenance,
+    )
+
+
+def _strategy_records(choices: Sequence[Choice]) -> tuple[StrategyRecord, ...]:
+    return tuple(
+        StrategyRecord(f"{choice.bucket.function}/{choice.operator}", choice.strategy, choice.rejected)
+        for choice in choices
+    )

@@ -1,0 +1,59 @@
+"""Strategies of the attention operator: scores, softmax and values of one head stay in cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm.s_tir import Schedule
+
+from .strategy import Strategy
+from .vectors import vector_width
+
+
+@dataclass(frozen=True)
+class AttentionWorkload:
+    """``batch`` sequences of ``length`` tokens, ``heads`` heads of ``head_dim`` channels."""
+
+    batch: int
+    length: int
+    heads: int
+    head_dim: int
+    unsigned: bool
+    """Whether memory holds the context as uint8 with zero point 128."""
+    lanes: int
+    """int16 lanes of the target's widest vector."""
+
+
+PRODUCERS = (
+    "context_accumulator", "probabilities", "reciprocal", "bits", "total", "exponential", "largest", "scores"
+)  # fmt: skip
+"""The kernel's blocks from the last to the first."""
+
+
+@dataclass(frozen=True)
+class PlainAttention:
+    """One query row of one head at a time; the softmax in lanes."""
+
+    name: str = "plain"
+
+    def refuse(self, workload: AttentionWorkload, features: frozenset[str]) -> str | None:
+        return None
+
+    def schedule(self, kernel: Any, workload: AttentionWorkload) -> Any:
+        sch = Schedule(tvm.IRModule({"main": kernel}))
+        row, channel = sch.get_loops(sch.get_sblock("context"))
+        batch, query = sch.split(row, [workload.batch, workload.length])
+        head, _ = sch.split(channel, [workload.heads, workload.head_dim])
+        for name in PRODUCERS:
+            sch.compute_at(sch.get_sblock(name), head, preserve_unit_loops=True)
+        for name in ("probabilities", "exponential"):
+            key = sch.get_loops(sch.get_sblock(name))[-1]
+            _, lane = sch.split(key, [None, vector_width(workload.length, workload.lanes)])
+            sch.vectorize(lane)
+        sch.parallel(sch.fuse(batch, query))
+        return sch.mod["main"]
+
+
+ATTENTION_STRATEGIES: tuple[Strategy[AttentionWorkload], ...] = (PlainAttention(),)

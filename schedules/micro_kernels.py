@@ -1,0 +1,46 @@
+"""Dot-product instructions as data: what they read, and how many accumulators fit in the registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .intrinsics.x86 import register_vnni
+from .layout import PackedLayout
+from .vectors import widest_divisor
+
+
+@dataclass(frozen=True)
+class DotProduct:
+    """An instruction (or a short sequence) that adds ``k_block`` products to each of ``n_block`` accumulators."""
+
+    name: str
+    feature: str
+    layout: PackedLayout
+    unsigned: bool
+    """Whether the activations are uint8 (zero point 128) rather than int8."""
+    accumulators: int
+    """Vector registers that hold accumulators; the others hold operands."""
+    tile_blocks: int
+    """The most n_blocks of a register tile: operands loaded once a row of the tile."""
+    register: Callable[[], str]
+    """Registers the tensor intrinsic and returns its name."""
+
+    def register_tile(self, rows: int, channels: int) -> tuple[int, int]:
+        """The register tile (rows, n_blocks) for an output of ``rows`` x ``channels``."""
+        blocks = widest_divisor(channels // self.layout.n_block, self.tile_blocks)
+        return widest_divisor(rows, self.accumulators // blocks), blocks
+
+
+DOT_PRODUCTS: tuple[DotProduct, ...] = (
+    DotProduct(
+        name="avx512_vnni",
+        feature="avx512_vnni",
+        layout=PackedLayout(16, 4),
+        unsigned=True,
+        accumulators=24,
+        tile_blocks=4,
+        register=lambda: register_vnni(16, "llvm.x86.avx512.vpdpbusd.512"),
+    ),
+)
+"""Best first."""
