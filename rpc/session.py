@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ..errors import ArtifactError, RemoteError
+from ..errors import ArtifactError, IntbertError, RemoteError
 from .board import PREFIX
 from .protocol import decode_array, decode_error, encode_array
 from .relay import Relay
@@ -48,6 +48,7 @@ class Session:
         self._relay = relay
         self._functions: dict[str, Any] = {}
         self._uploads = 0
+        self._limited = False
 
     def features(self) -> BoardFeatures:
         """What the board's CPU is."""
@@ -87,11 +88,21 @@ class Session:
 
     @contextmanager
     def limit(self, doing: str, seconds: float | None = None) -> Iterator[None]:
-        """Bounds the calls inside: after ``seconds`` (the session's timeout) they fail."""
+        """Bounds the calls inside: after ``seconds`` (the session's timeout) they fail.
+
+        Inside another limit it does nothing: the outer one holds.
+        """
+        if self._limited:
+            yield
+            return
         if self._relay.closed:
             raise RemoteError(f"{self.address}: the session is closed; connect again")
-        with _bounded(self._relay, doing, seconds or self.timeout):
-            yield
+        self._limited = True
+        try:
+            with _bounded(self._relay, doing, seconds or self.timeout):
+                yield
+        finally:
+            self._limited = False
 
     def _call(self, doing: str, name: str, *arguments: Any, seconds: float | None = None) -> bytes:
         with self.limit(doing, seconds):
@@ -163,6 +174,8 @@ def _bounded(relay: Relay, doing: str, seconds: float) -> Iterator[None]:
     relay.limit(seconds)
     try:
         yield
+    except IntbertError:
+        raise
     except Exception as error:  # TVM raises whatever type the far end named
         raise RemoteError(
             f"{relay.address}: {doing} failed: {_cause(error, relay.ended(), seconds)}"

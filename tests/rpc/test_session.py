@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from intbert.errors import ArtifactError, InputError, RemoteError
-from intbert.rpc.session import UPLOAD_CHUNK, connect
+from intbert.rpc.session import UPLOAD_CHUNK, Session, connect
 from intbert.targets.features import host_arch, host_features
 
 from ..compiler.toy_artifact import build_toy, expected
@@ -150,6 +150,28 @@ def test_a_board_that_hangs_is_given_up(server: ServerProcess) -> None:
         with pytest.raises(RemoteError, match="the session is closed; connect again"):
             session.features()
     assert_serves(server)
+
+
+def test_a_limit_holds_for_all_that_is_inside(server: ServerProcess, tmp_path: Path) -> None:
+    """Not just until the first call inside has its answer."""
+
+    def two_calls(session: Session) -> None:
+        with session.limit("two calls", seconds=0.5):
+            session.features()
+            os.kill(session_process(server).pid, signal.SIGSTOP)
+            session.features()
+
+    with (
+        server.connect() as session,
+        pytest.raises(RemoteError, match=r"two calls failed: no answer within 0\.5 s"),
+    ):
+        two_calls(session)
+    assert_serves(server)
+
+
+def test_errors_of_the_board_keep_their_type_inside_a_limit(server: ServerProcess) -> None:
+    with server.connect() as session, pytest.raises(ArtifactError), session.limit("loading"):
+        session.load("nothing")
 
 
 def test_waits_under_the_global_lock_end_too(server: ServerProcess) -> None:
