@@ -116,8 +116,7 @@ def _bucket_kernels(graph: IntegerGraph, bucket: Bucket, features: frozenset[str
 
 def _output_types(kernel: Kernel, step: Step) -> list[tuple[tuple[int, ...], str]]:
     """Shape and dtype of each output: the last arguments of the kernel."""
-    function = kernel.function
-    buffers = [function.buffer_map[parameter] for parameter in function.params[-len(step.outputs) :]]
+    buffers = kernel.function.params[-len(step.outputs) :]
     return [(tuple(int(extent) for extent in buffer.shape), str(buffer.dtype)) for buffer in buffers]
 
 
@@ -151,6 +150,12 @@ def _is_token_level(graph: IntegerGraph, output: Any, bucket: Bucket) -> bool:
     return not isinstance(producer, MeanPooling) and not pooled
 
 
+def _kernel_name(step: Step) -> str:
+    """The operator's class in snake case: what profiles and traces show."""
+    name = type(step.operator).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
 def _emit_step(
     builder: relax.BlockBuilder,
     step: Step,
@@ -159,7 +164,7 @@ def _emit_step(
     weight_tuple: Any,
     weights: WeightTable,
 ) -> dict[str, Any]:
-    function = builder.add_func(kernel.function, f"{type(step.operator).__name__.lower()}")
+    function = builder.add_func(kernel.function.without_attr("global_symbol"), _kernel_name(step))
     inputs = [values[name] for name in step.inputs]
     if len(inputs) + len(kernel.parameters) + len(step.outputs) > len(kernel.function.params):
         inputs = inputs[: len(kernel.function.params) - len(kernel.parameters) - len(step.outputs)]

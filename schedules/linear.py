@@ -75,6 +75,9 @@ class AmxLinear:
         sch.reorder(column_block, row_block, row, vectors, lane)
         sch.compute_at(store, row_block, preserve_unit_loops=True)
         sch.compute_at(accumulator, row_block, preserve_unit_loops=True)
+        sch.parallel(column_block)
+        sch.vectorize(lane)
+        sch.unroll(vectors)
         tile_row, tile_column, reduction = sch.get_loops(accumulator)[-3:]
         step, inner = sch.split(reduction, [None, amx.TILE_BYTES])
         sch.reorder(step, tile_row, tile_column, inner)
@@ -82,9 +85,6 @@ class AmxLinear:
         sch.tensorize(sch.get_loops(zero)[-2], intrinsics.zero)
         sch.tensorize(tile_row, intrinsics.dot)
         sch.tensorize(sch.get_loops(store)[-2], intrinsics.store)
-        sch.vectorize(lane)
-        sch.unroll(vectors)
-        sch.parallel(column_block)
         return wrap_body_of_outer_loop(sch.mod["main"], amx.configure_tiles)
 
 
@@ -117,6 +117,8 @@ class DotProductLinear:
         column_block, vectors, lane = sch.split(j, [None, columns // width, width])
         sch.reorder(column_block, row_block, row, vectors, lane)
         sch.compute_at(accumulator, row_block, preserve_unit_loops=True)
+        sch.parallel(column_block)
+        sch.vectorize(lane)
         tile_row, tile_column, reduction = sch.get_loops(accumulator)[-3:]
         block, channel = sch.split(tile_column, [None, n_block])
         step, inner = sch.split(reduction, [None, k_block])
@@ -129,9 +131,7 @@ class DotProductLinear:
         zero_vectors, zero_lane = sch.split(zero_column, [None, n_block])
         for loop in (zero_row, zero_vectors, vectors):
             sch.unroll(loop)
-        for loop in (zero_lane, lane):
-            sch.vectorize(loop)
-        sch.parallel(column_block)
+        sch.vectorize(zero_lane)
         return sch.mod["main"]
 
 
