@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from .unavailable import UnavailableError
+from .unavailable import UnavailableError, skip_or_fail
 from .userland import Userland, get_userland
 from .virtual_board import VirtualBoard, start_board
-
-REQUIRED = "INTBERT_REQUIRE_VIRTUAL_BOARD"
-"""Where this is 1, a machine that cannot have a virtual board fails the tests instead of skipping them."""
-
 
 Boards = Callable[[str], VirtualBoard]
 
@@ -24,15 +19,11 @@ def userland() -> Userland:
     try:
         return get_userland()
     except UnavailableError as reason:
-        if os.environ.get(REQUIRED) == "1":
-            pytest.fail(f"{REQUIRED}=1, but there is no virtual board: {reason}")
-        pytest.skip(f"no virtual board: {reason}")
+        skip_or_fail(reason)
 
 
 @pytest.fixture(scope="session")
-def boards(
-    userland: Userland, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], VirtualBoard]]:
+def boards(userland: Userland, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boards]:
     """``boards("cortex-a72")``: a running board with this CPU; it serves until the end of the test run."""
     running: dict[str, VirtualBoard] = {}
 

@@ -24,14 +24,8 @@ class Source:
 def installed_source() -> Source:
     """Where this machine gets its packages from; UnavailableError when apt has none."""
     release = _os_release().get("VERSION_CODENAME")
-    try:
-        lines = _run(
-            ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]
-        )
-    except FileNotFoundError:
-        raise UnavailableError(
-            "the userland comes from Debian packages, and this machine has no apt-get"
-        ) from None
+    columns = "$(REPO_URI) $(RELEASE)"
+    lines = _run(["apt-get", "indextargets", "--format", columns, "Created-By: Packages"])
     for line in lines.splitlines():
         mirror, _, suite = line.partition(" ")
         if suite == release:
@@ -104,7 +98,16 @@ def _private_state(source: Source, architecture: str, work: Path) -> list[str]:
 
 
 def _run(command: list[str], folder: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise UnavailableError(
+            f"it is made of Debian packages, and this machine has no {command[0]}"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"`{command[0]}` did not end within {SECONDS} s") from None
     if done.returncode:
         words = " ".join(done.stderr.split())
         raise UnavailableError(f"`{command[0]}` failed: {words[-500:]}")

@@ -45,9 +45,12 @@ def unpack_wheels(requirements: Sequence[str], python: str, work: Path, site: Pa
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--implementation=cp", f"--python-version={python}", f"--dest={wheels}"]
     command += [f"--platform={platform}" for platform in PLATFORMS]
-    done = subprocess.run(
-        [*command, *requirements], capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    try:
+        done = subprocess.run(
+            [*command, *requirements], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"`pip download` did not end within {SECONDS} s") from None
     if done.returncode:
         words = " ".join(done.stderr.split())
         raise UnavailableError(f"`pip download` of the board's wheels failed: {words[-500:]}")
