@@ -31,14 +31,16 @@ def compile_(
     ],
     output: options.Output,
     lengths: Annotated[
-        str, typer.Option("--lengths", metavar="N,...", help="Tokens a bucket holds.")
-    ] = "32,64,128",
+        str | None,
+        typer.Option("--lengths", metavar="N,...", help="Tokens a bucket holds; by default 32,64,128,256."),
+    ] = None,
     batch: Annotated[str, typer.Option("--batch", metavar="N,...", help="Rows a bucket holds.")] = "1",
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Compile a quantized model for a machine. An output that ends in .tar is packed into one file."""
-    buckets = _numbers(lengths), _numbers(batch)
+    tokens = None if lengths is None else _numbers(lengths)
+    rows = _numbers(batch)
 
     from ..compiler.artifact import artifact_bytes
     from ..compiler.deploy import deploy
@@ -46,15 +48,10 @@ def compile_(
     from ..targets import get_target
 
     machine = get_target(target)
-    manifest = deploy(
-        load(model),
-        machine,
-        lengths=buckets[0],
-        batches=buckets[1],
-        output=output,
-        force=force,
-        progress=console.progress,
-    )
+    with console.steps() as step:
+        manifest = deploy(
+            load(model), machine, output=output, lengths=tokens, batches=rows, force=force, progress=step
+        )
     size = artifact_bytes(output)
     if as_json:
         console.print_json(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -44,7 +45,22 @@ def progress(iterable: Iterable[T], description: str, total: int) -> Iterable[T]
     """Passes ``iterable`` on and shows on stderr how far it got."""
     from rich.progress import track
 
-    return track(iterable, description, total=total, console=stderr(), transient=True)
+    console = stderr()
+    return track(
+        iterable, description, total=total, console=console, transient=True, disable=not console.is_terminal
+    )
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """Shows on stderr which step runs and for how long; yields what to call with the name of each step."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console = stderr()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as display:
+        task = display.add_task("", total=None)
+        yield lambda step: display.update(task, description=step)
 
 
 def say(message: str) -> None:

@@ -34,8 +34,13 @@ class _Group(TyperGroup):
                 raise
             if ctx.params["debug"]:
                 traceback.print_exc()
-            print(f"intbert: {' '.join(_message(error).split())}", file=sys.stderr)
+            print(error_line(error), file=sys.stderr)
             raise typer.Exit(1) from None
+
+
+def error_line(error: Exception) -> str:
+    """The one line that ``error`` is worth to who did not ask for a traceback."""
+    return f"intbert: {' '.join(_message(error).split())}"
 
 
 def _message(error: Exception) -> str:

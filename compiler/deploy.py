@@ -1,16 +1,15 @@
-"""From a quantized model to an artifact on disk that is complete or not there at all."""
+"""From a quantized model to an artifact on disk: a folder, or one file."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..targets import Target
 from .artifact import Manifest, opened, pack, read_manifest
 from .model import QuantizedModel
-from .staging import staged_file, staged_folder
+from .staging import staged_file
 
 TAR = ".tar"
 
@@ -20,26 +19,28 @@ def deploy(
     target: Target,
     *,
     output: Path | str,
-    lengths: Sequence[int] = (32, 64, 128),
+    lengths: Sequence[int] | None = None,
     batches: Sequence[int] = (1,),
     force: bool = False,
-    progress: Any = None,
+    progress: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
     """Compiles ``model`` for ``target`` into the artifact ``output``: a folder, or a file if it ends in .tar.
 
-    ``lengths`` (tokens) and ``batches`` (rows) are the shapes to compile. Raises OutputError when ``output``
-    exists (unless ``force``) or cannot be written, and what compiling raises.
+    ``lengths`` (tokens; by default 32, 64, 128 and 256) and ``batches`` (rows) are the shapes to compile;
+    ``progress`` is told each step. Raises OutputError when ``output`` exists (unless ``force``) or cannot be
+    written, and what compiling raises.
     """
-    from .build import compile_model
+    from .build import compile_model  # brings TVM's compiler
 
     output = Path(output)
-    options: dict[str, Any] = {"lengths": lengths, "batches": batches, "progress": progress}
     if output.suffix == TAR:
         with staged_file(output, force) as staging, tempfile.TemporaryDirectory(prefix="intbert-") as folder:
-            compile_model(model, target, output=Path(folder), **options)
-            pack(Path(folder), staging)
+            artifact = Path(folder) / "artifact"
+            compile_model(model, target, lengths=lengths, batches=batches, output=artifact, progress=progress)
+            pack(artifact, staging)
     else:
-        with staged_folder(output, force) as staging:
-            compile_model(model, target, output=staging, **options)
+        compile_model(
+            model, target, lengths=lengths, batches=batches, output=output, force=force, progress=progress
+        )
     with opened(output) as folder:
         return read_manifest(folder)

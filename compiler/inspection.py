@@ -87,8 +87,9 @@ def _quantized(model: QuantizedModel, bounds: bool) -> dict[str, Any]:
 
 def _proven(model: QuantizedModel) -> dict[str, Any]:
     from .bounds import prove
+    from .lowering import lower
 
-    return prove(model)
+    return prove(lower(model), model.architecture.positions)
 
 
 def _summary(architecture: Architecture) -> dict[str, Any]:

@@ -9,10 +9,23 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from .artifact import artifact_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .runtime import Model
+
+# Sixty words, most of them once.
+_TEXT = (
+    "Early in the morning the ferry leaves the harbour for the northern islands, loaded with bread, letters, "
+    "bicycles and a few sleepy passengers. Fishermen mend blue nets beside wooden boats while gulls argue over "
+    "yesterday's catch. By noon fog covers every roof, and children count the slow bells of a church that "
+    "nobody can see. When evening comes, lamps appear along the quay one after another."
+)
 
 
 @dataclass(frozen=True)
@@ -90,12 +103,7 @@ def measure_here(request: Request) -> Measurement:
 
     model = load(request.artifact, request.threads)
     length = request.length or model.max_length
-    if model.has_tokenizer:
-        model.run_texts(["A sentence, so that the tokenizer has run."], truncate=True)
-    # Ids from all over the vocabulary, the same in every run.
-    ids = (np.arange(request.batch * length) * 7919 % model.manifest.architecture.vocabulary).reshape(
-        -1, length
-    )
+    ids = np.tile(_ids(model, length), (request.batch, 1))
     for _ in range(request.warmup):
         model.run(ids)
     samples = np.empty(request.runs)
@@ -118,6 +126,17 @@ def measure_here(request: Request) -> Measurement:
         target=model.manifest.target.name,
         scheme=model.manifest.scheme,
     )
+
+
+def _ids(model: Model, length: int) -> NDArray[Any]:
+    """``length`` tokens [1, length]: of a text, so that as much of the vocabulary is read as texts read."""
+    import numpy as np
+
+    if length > model.max_length:
+        raise errors.InputError(f"length {length} exceeds the artifact's largest bucket, {model.max_length}")
+    if model.has_tokenizer:
+        return model.tokenize([" ".join([_TEXT] * length)], truncate=True).ids[:, :length]
+    return np.arange(length)[None] % model.manifest.architecture.vocabulary
 
 
 def peak_rss_mb() -> float:

@@ -21,21 +21,26 @@ LIBRARY = "libtvm_runtime.so"
 LIBRARY_PATH_VARIABLE = "TVM_LIBRARY_PATH"
 
 
-class _NoTorch(MetaPathFinder):
-    """Makes ``import torch`` fail."""
+class _Unwanted(MetaPathFinder):
+    """Makes importing a module of ``names`` fail."""
+
+    names = frozenset({"torch", "ml_dtypes"})
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname == "torch":
-            raise ImportError("torch is not wanted here")
+        if fullname in self.names:
+            raise ImportError(f"{fullname} is not wanted here")
         return None
 
 
 @contextmanager
-def without_torch() -> Iterator[None]:
-    """tvm_ffi imports torch where it is installed, for tensors that nobody passes here: 0.8 s and 180 MB."""
-    finder = _NoTorch()
+def without_unwanted() -> Iterator[None]:
+    """tvm_ffi imports these where they are installed, for tensors that nobody passes here.
+
+    torch costs 0.8 s and 180 MB, ml_dtypes (bfloat16 and the like in NumPy) 2.4 MB.
+    """
+    finder = _Unwanted()
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -64,7 +69,7 @@ def find_library() -> Path:
 def tvm_runtime() -> ModuleType:
     """The module ``tvm_ffi`` with TVM's runtime loaded behind it; ToolchainError when either is missing."""
     try:
-        with without_torch():
+        with without_unwanted():
             import tvm_ffi
     except ImportError as error:
         raise ToolchainError(f"apache-tvm-ffi cannot be imported ({error}); see `intbert doctor`") from error

@@ -96,12 +96,16 @@ class Model:
 
     def run_texts(self, texts: Sequence[Text], *, truncate: bool = False) -> NDArray[Any]:
         """As calling the model, but the integers themselves."""
+        tokens = self.tokenize(texts, truncate=truncate)
+        return self._run_tokens(tokens, tokens.mask.sum(axis=1).tolist())
+
+    def tokenize(self, texts: Sequence[Text], *, truncate: bool = False) -> Tokens:
+        """The token ids of the texts, padded to the longest of them, as :meth:`run` takes them."""
         if self._tokenizer is None:
             raise InputError("the artifact has no tokenizer; call run() with token ids")
         with self._lock:
             rows = self._tokenizer.encode(texts, self.max_length, truncate)
-        tokens = pad(self.manifest.architecture, rows)
-        return self._run_tokens(tokens, [len(row.ids) for row in rows])
+        return pad(self.manifest.architecture, rows)
 
     def run(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +35,8 @@ class VirtualMachine:
             if _loaded.setdefault(path, digest) == digest:
                 self._open(path)
                 return
+            import tempfile
+
             with tempfile.TemporaryDirectory(prefix="intbert-") as folder:
                 alias = Path(folder) / path.name
                 alias.symlink_to(path)

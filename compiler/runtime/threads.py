@@ -14,12 +14,14 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import InputError
 from .library import find_library, tvm_runtime
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 
@@ -62,6 +64,8 @@ class Threads:
         if _configure(self.count):
             return function()
         if self._own is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._own = ThreadPoolExecutor(
                 1, thread_name_prefix="intbert", initializer=_configure, initargs=(self.count,)
             )
@@ -78,7 +82,9 @@ def _configure(count: int) -> bool:
     _set_max_concurrency(count)
     count_threads()  # starts the pool, with as many threads as just said, unless it has started already
     ffi.get_global_func("runtime.config_threadpool")(_BIG_CORES, count)
-    _set_max_concurrency(count)  # configuring the pool resets it, and with 1 parallel loops do not use the pool
+    _set_max_concurrency(
+        count
+    )  # configuring the pool resets it, and with 1 parallel loops do not use the pool
     _configured.count = count_threads()
     return _configured.count == count
 
