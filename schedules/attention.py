@@ -8,7 +8,6 @@ from typing import Any
 import tvm
 from tvm.s_tir import Schedule
 
-from .strategy import Strategy
 from .vectors import vector_width
 
 
@@ -43,6 +42,8 @@ class PlainAttention:
 
     def schedule(self, kernel: Any, workload: AttentionWorkload) -> Any:
         sch = Schedule(tvm.IRModule({"main": kernel}))
+        for name in ("query", "key", "value"):
+            sch.compute_inline(sch.get_sblock(name))
         row, channel = sch.get_loops(sch.get_sblock("context"))
         batch, query = sch.split(row, [workload.batch, workload.length])
         head, _ = sch.split(channel, [workload.heads, workload.head_dim])
@@ -54,6 +55,3 @@ class PlainAttention:
             sch.vectorize(lane)
         sch.parallel(sch.fuse(batch, query))
         return sch.mod["main"]
-
-
-ATTENTION_STRATEGIES: tuple[Strategy[AttentionWorkload], ...] = (PlainAttention(),)

@@ -51,6 +51,7 @@ class AmxLinear:
     """Blocks of up to 32 x 32 outputs in AMX tile registers."""
 
     name: str = "amx"
+    operands: amx.Operands = amx.Operands("tdpbusd", amx.MAX_DEPTH, left=(4, 5), right=(6, 7))
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
         if not workload.unsigned or workload.layout != PackedLayout(amx.TILE, 4):
@@ -58,13 +59,13 @@ class AmxLinear:
         return (
             missing("amx_int8", features)
             or not_a_multiple("rows", workload.rows, amx.TILE)
-            or not_a_multiple("inputs", workload.inputs, amx.TILE_BYTES)
+            or not_a_multiple("inputs", workload.inputs, self.operands.depth)
         )
 
     def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
         rows = widest_divisor(workload.rows // amx.TILE, 2)
         columns = widest_divisor(workload.channels // amx.TILE, 2)
-        intrinsics = amx.register(rows, columns)
+        intrinsics = amx.register(rows, columns, self.operands)
         sch = Schedule(tvm.IRModule({"main": kernel}))
         accumulator, output = sch.get_sblock("accumulator"), sch.get_sblock("output")
         store = sch.cache_write(accumulator, 0, amx.SCOPE)
@@ -79,13 +80,13 @@ class AmxLinear:
         sch.vectorize(lane)
         sch.unroll(vectors)
         tile_row, tile_column, reduction = sch.get_loops(accumulator)[-3:]
-        step, inner = sch.split(reduction, [None, amx.TILE_BYTES])
+        step, inner = sch.split(reduction, [None, self.operands.depth])
         sch.reorder(step, tile_row, tile_column, inner)
         zero = sch.decompose_reduction(accumulator, step)
         sch.tensorize(sch.get_loops(zero)[-2], intrinsics.zero)
         sch.tensorize(tile_row, intrinsics.dot)
         sch.tensorize(sch.get_loops(store)[-2], intrinsics.store)
-        return wrap_body_of_outer_loop(sch.mod["main"], amx.configure_tiles)
+        return wrap_body_of_outer_loop(sch.mod["main"], amx.with_tiles([self.operands]))
 
 
 @dataclass(frozen=True)

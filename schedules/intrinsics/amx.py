@@ -1,13 +1,15 @@
-"""Intel AMX: tiles of 16 x 64 uint8 by 64 x 16 int8 into 16 x 16 int32 (tdpbusd), up to two by two at once.
+"""Intel AMX: 8-bit tiles of 16 rows by 16 columns into int32, up to two by two at once.
 
-The accumulator tiles (registers 0 to 3) stay in registers over the whole reduction; 4 and 5 hold activations, 6 and
-7 weights. A weight tile's rows are groups of four inputs for 16 channels: the packed layout (16, 4) that vpdpbusd
-reads as well. The schedule's local accumulator buffers stand for tile registers and are never in memory.
+The accumulator tiles (registers 0 to 3) stay in registers over a whole reduction. A weight tile's rows are groups of
+four inputs for 16 columns: the packed layout (16, 4) that vpdpbusd reads as well. The schedule's local accumulator
+buffers stand for tile registers and are never in memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tvm import tirx
@@ -15,15 +17,35 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
 TILE = 16
-TILE_BYTES = 64
+MAX_DEPTH = 64
+"""Bytes of a tile's row: the inputs that one instruction reduces."""
+K_BLOCK = 4
 SCOPE = "local"
-ACCUMULATOR, ACTIVATION, WEIGHT = 0, 4, 6
-"""The first tile register of each operand."""
+ACCUMULATORS = 4
+
+
+@dataclass(frozen=True)
+class Operands:
+    """The product of a schedule's one reduction: its instruction, depth, and tile registers."""
+
+    instruction: str
+    """tdpbusd (uint8 x int8) or tdpbssd (int8 x int8)."""
+    depth: int
+    """Inputs a step reduces, a multiple of 4 up to 64."""
+    left: tuple[int, ...]
+    """Tile registers of the left operand: one a tile row, or one for all in turn."""
+    right: tuple[int, ...]
+    """Tile registers of the right operand."""
+
+    @property
+    def left_dtype(self) -> str:
+        """What the instruction reads on its left."""
+        return "uint8" if self.instruction == "tdpbusd" else "int8"
 
 
 @dataclass(frozen=True)
 class TileIntrinsics:
-    """Names of the intrinsics for one block of ``rows`` x ``columns`` tiles."""
+    """Names of the intrinsics for one block of accumulator tiles."""
 
     zero: str
     dot: str
@@ -35,26 +57,37 @@ def call(instruction: str, *arguments: Any) -> Any:
     return tirx.call_llvm_intrin("void", f"llvm.x86.{instruction}", *arguments)
 
 
-def register(rows: int, columns: int) -> TileIntrinsics:
+def register(rows: int, columns: int, operands: Operands) -> TileIntrinsics:
     """Registers the intrinsics for ``rows`` x ``columns`` accumulator tiles, each 1 or 2."""
-    prefix = f"intbert.amx_{rows}x{columns}"
-    names = TileIntrinsics(f"{prefix}.zero", f"{prefix}.dot", f"{prefix}.store")
+    tiles = f"intbert.amx_{rows}x{columns}"
+    registers = "_".join(map(str, (*operands.left, *operands.right)))
+    names = TileIntrinsics(
+        f"{tiles}.zero", f"{tiles}.{operands.instruction}_{operands.depth}_{registers}", f"{tiles}.store"
+    )
     TensorIntrin.register(names.zero, *_zero(rows, columns), override=True)
-    TensorIntrin.register(names.dot, *_dot(rows, columns), override=True)
+    TensorIntrin.register(names.dot, *_dot(rows, columns, operands), override=True)
     TensorIntrin.register(names.store, *_store(rows, columns), override=True)
     return names
 
 
-def configure_tiles(body: Any) -> Any:
-    """``body`` with all eight tiles configured as 16 rows of 64 bytes before it, and released after it.
+def with_tiles(products: Sequence[Operands]) -> Callable[[Any], Any]:
+    """Wraps a statement: tiles configured for ``products`` before it, and released after it."""
+    rows, row_bytes = [TILE] * 8, [MAX_DEPTH] * 8
+    for operands in products:
+        for tile in operands.left:
+            row_bytes[tile] = operands.depth
+        for tile in operands.right:
+            rows[tile] = operands.depth // K_BLOCK
+    return partial(_configure, rows=rows, row_bytes=row_bytes)
 
-    Intel's palette 1: byte 0 the palette, 16-bit row lengths from byte 16 on, numbers of rows from byte 48 on.
-    """
+
+def _configure(body: Any, rows: Sequence[int], row_bytes: Sequence[int]) -> Any:
+    """Intel's palette 1: byte 0 the palette, 16-bit row lengths from byte 16 on, numbers of rows from byte 48 on."""
     image = bytearray(64)
     image[0] = 1
     for tile in range(8):
-        image[16 + 2 * tile] = TILE_BYTES
-        image[48 + tile] = TILE
+        image[16 + 2 * tile] = row_bytes[tile]
+        image[48 + tile] = rows[tile]
     words = [int.from_bytes(image[start : start + 8], "little") for start in range(0, 64, 8)]
     configuration = tirx.decl_buffer((len(words),), "int64", name="tile_configuration", scope="local")
     stores = [tirx.BufferStore(configuration, tirx.const(word, "int64"), [i]) for i, word in enumerate(words)]
@@ -84,23 +117,28 @@ def _zero(rows: int, columns: int) -> tuple[Any, Any]:
             T.reads()
             T.writes(C[0:m, 0:n])
             for tile in T.unroll(rows * columns):
-                T.evaluate(call("tilezero", T.cast(tile + ACCUMULATOR, "int8")))
+                T.evaluate(call("tilezero", T.cast(tile, "int8")))
 
     return description, implementation
 
 
-def _dot(rows: int, columns: int) -> tuple[Any, Any]:
-    m, n = rows * TILE, columns * TILE
+def _dot(rows: int, columns: int, operands: Operands) -> tuple[Any, Any]:
+    m, n, depth = rows * TILE, columns * TILE, operands.depth
+    groups = depth // K_BLOCK
+    left_dtype, instruction = operands.left_dtype, operands.instruction
+    # Register number = first + step * index; a step of 0 loads one register in turn.
+    left, left_step = operands.left[0], int(len(operands.left) > 1)
+    right, right_step = operands.right[0], int(len(operands.right) > 1)
 
     @T.prim_func(s_tir=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (m, TILE_BYTES), "uint8", offset_factor=1, strides=["stride_a", 1])
-        B = T.match_buffer(b, (columns, TILE, TILE, 4), "int8", offset_factor=1, strides=["stride_b", 64, 4, 1])
+        A = T.match_buffer(a, (m, depth), left_dtype, offset_factor=1, strides=["stride_a", 1])
+        B = T.match_buffer(b, (columns, groups, 16, 4), "int8", offset_factor=1, strides=["stride_b", 64, 4, 1])
         C = T.match_buffer(c, (m, n), "int32", offset_factor=1, scope=SCOPE)
         with T.sblock("root"):
-            T.reads(C[0:m, 0:n], A[0:m, 0:TILE_BYTES], B[0:columns, 0:TILE, 0:TILE, 0:4])
+            T.reads(C[0:m, 0:n], A[0:m, 0:depth], B[0:columns, 0:groups, 0:16, 0:4])
             T.writes(C[0:m, 0:n])
-            for i, j, k in T.grid(m, n, TILE_BYTES):
+            for i, j, k in T.grid(m, n, depth):
                 with T.sblock("update"):
                     vi, vj, vk = T.axis.remap("SSR", [i, j, k])
                     C[vi, vj] = C[vi, vj] + T.cast(A[vi, vk], "int32") * T.cast(
@@ -111,37 +149,37 @@ def _dot(rows: int, columns: int) -> tuple[Any, Any]:
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
         stride_a = T.int32()
         stride_b = T.int32()
-        A = T.match_buffer(a, (m, TILE_BYTES), "uint8", offset_factor=1, strides=[stride_a, 1])
-        B = T.match_buffer(b, (columns, TILE, TILE, 4), "int8", offset_factor=1, strides=[stride_b, 64, 4, 1])
+        A = T.match_buffer(a, (m, depth), left_dtype, offset_factor=1, strides=[stride_a, 1])
+        B = T.match_buffer(b, (columns, groups, 16, 4), "int8", offset_factor=1, strides=[stride_b, 64, 4, 1])
         C = T.match_buffer(c, (m, n), "int32", offset_factor=1, scope=SCOPE)
         with T.sblock("root"):
-            T.reads(C[0:m, 0:n], A[0:m, 0:TILE_BYTES], B[0:columns, 0:TILE, 0:TILE, 0:4])
+            T.reads(C[0:m, 0:n], A[0:m, 0:depth], B[0:columns, 0:groups, 0:16, 0:4])
             T.writes(C[0:m, 0:n])
-            for j in T.unroll(columns):
-                T.evaluate(
-                    call(
-                        "tileloadd64",
-                        T.cast(j + WEIGHT, "int8"),
-                        B.access_ptr("r", offset=j * stride_b),
-                        T.int64(TILE_BYTES),
-                    )
-                )
             for i in T.unroll(rows):
                 T.evaluate(
                     call(
                         "tileloadd64",
-                        T.cast(i + ACTIVATION, "int8"),
-                        A.access_ptr("r", offset=i * TILE * stride_a),
+                        T.cast(left + left_step * i, "int8"),
+                        T.address_of(A[i * TILE, 0]),
                         T.cast(stride_a, "int64"),
                     )
                 )
                 for j in T.unroll(columns):
+                    if i == 0 or right_step == 0:
+                        T.evaluate(
+                            call(
+                                "tileloadd64",
+                                T.cast(right + right_step * j, "int8"),
+                                T.address_of(B[j, 0, 0, 0]),
+                                T.int64(64),
+                            )
+                        )
                     T.evaluate(
                         call(
-                            "tdpbusd",
-                            T.cast(i * columns + j + ACCUMULATOR, "int8"),
-                            T.cast(i + ACTIVATION, "int8"),
-                            T.cast(j + WEIGHT, "int8"),
+                            instruction,
+                            T.cast(i * columns + j, "int8"),
+                            T.cast(left + left_step * i, "int8"),
+                            T.cast(right + right_step * j, "int8"),
                         )
                     )
 
@@ -176,8 +214,8 @@ def _store(rows: int, columns: int) -> tuple[Any, Any]:
                     T.evaluate(
                         call(
                             "tilestored64",
-                            T.cast(i * columns + j + ACCUMULATOR, "int8"),
-                            D.access_ptr("w", offset=i * TILE * stride_d + j * TILE),
+                            T.cast(i * columns + j, "int8"),
+                            T.address_of(D[i * TILE, j * TILE]),
                             T.cast(stride_d * 4, "int64"),
                         )
                     )

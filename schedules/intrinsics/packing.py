@@ -1,0 +1,80 @@
+"""Copies that lay 8-bit rows out for dot products, four at a time, without a scalar byte access."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import tirx
+from tvm.s_tir import TensorIntrin
+from tvm.script import tirx as T
+
+K_BLOCK = 4
+
+
+def register_key_packing(keys: int) -> str:
+    """Registers ``packed[keys, 4] = rows[keys, 4]``: four consecutive bytes of each row, as one word."""
+    name = f"intbert.pack_keys_{keys}"
+
+    @T.prim_func(s_tir=True)
+    def description(a: T.handle, p: T.handle) -> None:
+        A = T.match_buffer(a, (keys, K_BLOCK), "int8", offset_factor=1, strides=["stride_a", 1])
+        P = T.match_buffer(p, (keys, K_BLOCK), "int8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:keys, 0:K_BLOCK])
+            T.writes(P[0:keys, 0:K_BLOCK])
+            for i, k in T.grid(keys, K_BLOCK):
+                with T.sblock("copy"):
+                    vi, vk = T.axis.remap("SS", [i, k])
+                    P[vi, vk] = A[vi, vk]
+
+    @T.prim_func(s_tir=True)
+    def implementation(a: T.handle, p: T.handle) -> None:
+        stride_a = T.int32()
+        A = T.match_buffer(a, (keys, K_BLOCK), "int8", offset_factor=1, strides=[stride_a, 1])
+        P = T.match_buffer(p, (keys, K_BLOCK), "int8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:keys, 0:K_BLOCK])
+            T.writes(P[0:keys, 0:K_BLOCK])
+            for i in T.unroll(keys):
+                P[i, T.ramp(0, 1, K_BLOCK)] = A.vload([i, 0], dtype="int8x4")
+
+    TensorIntrin.register(name, description, implementation, override=True)
+    return name
+
+
+def register_value_packing(channels: int) -> str:
+    """Registers ``packed[channels, 4] = rows[4, channels]`` transposed: zero-extended rows, shifted and or-ed."""
+    name = f"intbert.pack_values_{channels}"
+    bytes_type, words_type, packed_type = f"uint8x{channels}", f"int32x{channels}", f"int8x{channels * K_BLOCK}"
+
+    def words(buffer: Any, row: int) -> Any:
+        row_bytes = tirx.reinterpret(bytes_type, buffer.vload([row, 0], dtype=f"int8x{channels}"))
+        return row_bytes.astype(words_type) << tirx.Broadcast(tirx.const(8 * row, "int32"), channels)
+
+    @T.prim_func(s_tir=True)
+    def description(a: T.handle, p: T.handle) -> None:
+        A = T.match_buffer(a, (K_BLOCK, channels), "int8", offset_factor=1, strides=["stride_a", 1])
+        P = T.match_buffer(p, (channels, K_BLOCK), "int8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:K_BLOCK, 0:channels])
+            T.writes(P[0:channels, 0:K_BLOCK])
+            for k, i in T.grid(K_BLOCK, channels):
+                with T.sblock("copy"):
+                    vk, vi = T.axis.remap("SS", [k, i])
+                    P[vi, vk] = A[vk, vi]
+
+    @T.prim_func(s_tir=True)
+    def implementation(a: T.handle, p: T.handle) -> None:
+        stride_a = T.int32()
+        A = T.match_buffer(a, (K_BLOCK, channels), "int8", offset_factor=1, strides=[stride_a, 1])
+        P = T.match_buffer(p, (channels, K_BLOCK), "int8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:K_BLOCK, 0:channels])
+            T.writes(P[0:channels, 0:K_BLOCK])
+            P.vstore(
+                [0, 0],
+                T.reinterpret(packed_type, words(A, 0) | words(A, 1) | words(A, 2) | words(A, 3)),
+            )
+
+    TensorIntrin.register(name, description, implementation, override=True)
+    return name
