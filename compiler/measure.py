@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from .runtime import Model
 
-# Sixty words, most of them once.
+# Most of its words stand in it once.
 _TEXT = (
     "Early in the morning the ferry leaves the harbour for the northern islands, loaded with bread, letters, "
     "bicycles and a few sleepy passengers. Fishermen mend blue nets beside wooden boats while gulls argue over "
     "yesterday's catch. By noon fog covers every roof, and children count the slow bells of a church that "
     "nobody can see. When evening comes, lamps appear along the quay one after another."
 )
+_WORDS = len(_TEXT.split())
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,9 @@ def _ids(model: Model, length: int) -> NDArray[Any]:
     import numpy as np
 
     if length > model.max_length:
-        raise errors.InputError(f"length {length} exceeds the artifact's largest bucket, {model.max_length}")
+        raise errors.InputError(f"{length} tokens, the artifact's largest bucket holds {model.max_length}")
     if model.has_tokenizer:
-        return model.tokenize([" ".join([_TEXT] * length)], truncate=True).ids[:, :length]
+        return model.tokenize([" ".join([_TEXT] * (length // _WORDS + 1))], truncate=True).ids[:, :length]
     return np.arange(length)[None] % model.manifest.architecture.vocabulary
 
 
