@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # Most of its words stand in it once.
 _TEXT = (
     "Early in the morning the ferry leaves the harbour for the northern islands, loaded with bread, letters, "
-    "bicycles and a few sleepy passengers. Fishermen mend blue nets beside wooden boats while gulls argue over "
-    "yesterday's catch. By noon fog covers every roof, and children count the slow bells of a church that "
-    "nobody can see. When evening comes, lamps appear along the quay one after another."
+    "bicycles and a few sleepy passengers. Fishermen mend blue nets beside wooden boats while gulls argue "
+    "over yesterday's catch. By noon fog covers every roof, and children count the slow bells of a church "
+    "that nobody can see. When evening comes, lamps appear along the quay one after another."
 )
 _WORDS = len(_TEXT.split())
 
