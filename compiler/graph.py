@@ -41,6 +41,8 @@ class IntegerGraph:
     steps: tuple[Step, ...]
     output: str
     output_scale: float
+    token_level: bool
+    """Whether the output has a row a token rather than a row a sentence."""
 
     def __post_init__(self) -> None:
         known = set(INPUTS)

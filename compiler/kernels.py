@@ -1,10 +1,13 @@
-"""Operator -> compiled kernel: the strategy is chosen, the kernel built for it, its constants laid out for it.
+"""Operator -> compiled kernel: the strategy is chosen and the unscheduled kernel scheduled for it.
 
-One registered function an operator (``singledispatch``), so that a new operator adds one and changes none.
+One registered function an operator (``singledispatch``), so that a new operator adds one and changes none. What it
+returns depends on the operator's structure and shape only, never on its constants: those are arguments, laid out by
+:func:`parameters`. So the layers of a model share their kernels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any, TypeAlias
@@ -22,7 +25,7 @@ from ..schedules.rows import (
     TANH_STRATEGIES,
     RowWorkload,
 )
-from ..schedules.strategy import select
+from ..schedules.strategy import Strategy, select
 from ..schedules.vectors import int16_lanes
 from .graph import Operator
 from .operators.attention import Attention, attention_kernel
@@ -58,13 +61,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A scheduled PrimFunc with its constants, and the strategy it got."""
+    """A scheduled PrimFunc, and the strategy it got. Its arguments: inputs, constants, further inputs, outputs."""
 
     function: PrimFunc
-    parameters: tuple[NDArray[Any], ...]
-    """In the order of the function's arguments, between its inputs and its outputs (see ``leading_inputs``)."""
     leading_inputs: int
-    """How many of the operator's inputs come before the parameters; the others follow them."""
+    """How many of the operator's inputs come before its constants; the others follow them."""
     strategy: str
     rejected: tuple[tuple[str, str], ...]
 
@@ -75,72 +76,85 @@ def build_kernel(operator: Operator, shape: Shape) -> Kernel:
     raise AssertionError(f"no kernel is registered for {type(operator).__name__}")
 
 
+@singledispatch
+def parameters(operator: Operator, shape: Shape) -> list[NDArray[Any]]:
+    """The constants of ``operator`` as its kernel for ``shape`` reads them."""
+    return operator.parameters() if hasattr(operator, "parameters") else []
+
+
+def structure(operator: Operator) -> Hashable:
+    """What, beside the shape, two operators must share to run the same kernel: everything but their constants."""
+    if isinstance(operator, Linear):
+        return Linear, operator.epilogue.kind, operator.weight.shape
+    if isinstance(operator, Attention):
+        return Attention, operator.heads, operator.head_dim
+    return type(operator)
+
+
+def _scheduled(
+    strategies: tuple[Strategy[Any], ...], kernel: PrimFunc, workload: Any, shape: Shape, inputs: int
+) -> Kernel:
+    selection = select(strategies, workload, shape.features)
+    function = selection.strategy.schedule(kernel, workload)
+    return Kernel(function, inputs, selection.strategy.name, selection.rejected)
+
+
 @build_kernel.register
 def _(operator: Linear, shape: Shape) -> Kernel:
     layout = weight_layout(shape.features, operator.channels, operator.inputs)
+    kernel = linear_kernel(operator, shape.rows, layout, shape.zero_point, shape.output_zero_point)
     workload = LinearWorkload(
         shape.rows, operator.channels, operator.inputs, layout, shape.zero_point != 0, shape.lanes
     )
-    selection = select(LINEAR_STRATEGIES, workload, shape.features)
-    kernel = linear_kernel(operator, shape.rows, layout, shape.zero_point, shape.output_zero_point)
-    parameters = tuple(operator.parameters(layout, shape.zero_point))
-    function = selection.strategy.schedule(kernel, workload)
-    return Kernel(function, parameters, 1, selection.strategy.name, selection.rejected)
+    return _scheduled(LINEAR_STRATEGIES, kernel, workload, shape, 1)
+
+
+@parameters.register
+def _(operator: Linear, shape: Shape) -> list[NDArray[Any]]:
+    layout = weight_layout(shape.features, operator.channels, operator.inputs)
+    return operator.parameters(layout, shape.zero_point)
 
 
 @build_kernel.register
 def _(operator: Attention, shape: Shape) -> Kernel:
+    heads, head_dim = operator.heads, operator.head_dim
+    kernel = attention_kernel(shape.batch, shape.length, heads, head_dim, shape.output_zero_point)
     workload = AttentionWorkload(
-        shape.batch, shape.length, operator.heads, operator.head_dim, shape.output_zero_point != 0, shape.lanes
+        shape.batch, shape.length, heads, head_dim, shape.output_zero_point != 0, shape.lanes
     )
-    selection = select(ATTENTION_STRATEGIES, workload, shape.features)
-    kernel = attention_kernel(
-        shape.batch, shape.length, operator.heads, operator.head_dim, shape.output_zero_point
-    )
-    function = selection.strategy.schedule(kernel, workload)
-    return Kernel(function, tuple(operator.parameters()), 2, selection.strategy.name, selection.rejected)
-
-
-def _row_kernel(
-    strategies: Any, kernel: PrimFunc, rows: int, channels: int, shape: Shape, parameters: list[Any], inputs: int
-) -> Kernel:
-    workload = RowWorkload(rows, channels, shape.lanes)
-    selection = select(strategies, workload, shape.features)
-    function = selection.strategy.schedule(kernel, workload)
-    return Kernel(function, tuple(parameters), inputs, selection.strategy.name, selection.rejected)
+    return _scheduled(ATTENTION_STRATEGIES, kernel, workload, shape, 2)
 
 
 @build_kernel.register
 def _(operator: LayerNorm, shape: Shape) -> Kernel:
-    kernel = layer_norm_kernel(shape.rows, operator.channels, shape.output_zero_point)
-    return _row_kernel(
-        LAYER_NORM_STRATEGIES, kernel, shape.rows, operator.channels, shape, operator.parameters(), 1
-    )
+    kernel = layer_norm_kernel(shape.rows, shape.channels, shape.output_zero_point)
+    workload = RowWorkload(shape.rows, shape.channels, shape.lanes)
+    return _scheduled(LAYER_NORM_STRATEGIES, kernel, workload, shape, 1)
 
 
 @build_kernel.register
 def _(operator: Embedding, shape: Shape) -> Kernel:
     kernel = embedding_kernel(operator, shape.batch, shape.length)
-    channels = operator.word.shape[1]
-    inputs = 1 if operator.token_type is None else 2
-    return _row_kernel(
-        EMBEDDING_STRATEGIES, kernel, shape.rows, channels, shape, operator.parameters(), inputs
-    )
+    workload = RowWorkload(shape.batch * shape.length, operator.word.shape[1], shape.lanes)
+    return _scheduled(EMBEDDING_STRATEGIES, kernel, workload, shape, 1 if operator.token_type is None else 2)
 
 
 @build_kernel.register
 def _(operator: MeanPooling, shape: Shape) -> Kernel:
     kernel = mean_pooling_kernel(shape.batch, shape.length, shape.channels)
-    return _row_kernel(MEAN_POOLING_STRATEGIES, kernel, shape.batch, shape.channels, shape, [], 2)
+    workload = RowWorkload(shape.batch, shape.channels, shape.lanes)
+    return _scheduled(MEAN_POOLING_STRATEGIES, kernel, workload, shape, 2)
 
 
 @build_kernel.register
 def _(operator: FirstToken, shape: Shape) -> Kernel:
     kernel = first_token_kernel(shape.batch, shape.length, shape.channels, shape.zero_point)
-    return _row_kernel(FIRST_TOKEN_STRATEGIES, kernel, shape.batch, shape.channels, shape, [], 1)
+    workload = RowWorkload(shape.batch, shape.channels, shape.lanes)
+    return _scheduled(FIRST_TOKEN_STRATEGIES, kernel, workload, shape, 2)
 
 
 @build_kernel.register
 def _(operator: Tanh, shape: Shape) -> Kernel:
     kernel = tanh_kernel(shape.rows, shape.channels, shape.output_zero_point)
-    return _row_kernel(TANH_STRATEGIES, kernel, shape.rows, shape.channels, shape, operator.parameters(), 1)
+    workload = RowWorkload(shape.rows, shape.channels, shape.lanes)
+    return _scheduled(TANH_STRATEGIES, kernel, workload, shape, 1)

@@ -12,10 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .graph import ATTENTION_MASK, INPUT_IDS, TOKEN_TYPE_IDS, IntegerGraph
 from .lowering import lower
-from .model import HeadKind, QuantizedModel
-
-TOKEN_LEVEL = (HeadKind.NONE, HeadKind.TOKEN_CLASSIFICATION, HeadKind.QUESTION_ANSWERING, HeadKind.MASKED_LM)
-
+from .model import QuantizedModel
 
 def run(
     model: QuantizedModel,
@@ -32,8 +29,7 @@ def run(
     types = np.zeros_like(ids) if token_type_ids is None else np.asarray(token_type_ids, np.int64)
     graph = lower(model)
     output = interpret(graph, ids, mask, types)[graph.output]
-    token_level = model.architecture.head.kind in TOKEN_LEVEL
-    return output.reshape(*ids.shape, -1) if token_level else output
+    return output.reshape(*ids.shape, -1) if graph.token_level else output
 
 
 def output_scale(model: QuantizedModel) -> float:

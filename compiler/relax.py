@@ -7,7 +7,7 @@ differs between layers is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +17,9 @@ from tvm import relax
 
 from ..schedules.linear import activation_zero_point
 from .artifact import Bucket
-from .graph import ATTENTION_MASK, INPUT_IDS, INPUTS, TOKEN_TYPE_IDS, IntegerGraph, Step
-from .kernels import Kernel, Shape, build_kernel
+from .graph import INPUTS, IntegerGraph, Step
+from .kernels import Kernel, Shape, build_kernel, parameters, structure
 from .operators.attention import Attention
-
-NARROW_DTYPES = ("int8", "uint8")
 
 
 @dataclass
@@ -75,43 +73,53 @@ def lower_to_relax(
 ) -> LoweredModule:
     """The Relax module whose functions ``main_b{batch}_t{length}`` run ``graph``, scheduled for ``features``."""
     weights = WeightTable()
-    lowered: list[list[tuple[Step, Kernel]]] = []
+    lowered = []
     for bucket in buckets:
-        lowered.append(_bucket_kernels(graph, bucket, features))
-        for step, kernel in lowered[-1]:
-            for position, array in enumerate(kernel.parameters):
-                weights.index(step.operator.name, position, array)
+        lowered.append(list(_bucket_calls(graph, bucket, features, weights)))
         progress(bucket.function)
     builder = relax.BlockBuilder()
-    for bucket, kernels in zip(buckets, lowered, strict=True):
-        _emit_function(builder, graph, bucket, kernels, weights)
+    for bucket, calls in zip(buckets, lowered, strict=True):
+        _emit_function(builder, graph, bucket, calls, weights)
     choices = tuple(
-        Choice(bucket, step.operator.name, kernel.strategy, kernel.rejected)
-        for bucket, kernels in zip(buckets, lowered, strict=True)
-        for step, kernel in kernels
+        Choice(bucket, call.step.operator.name, call.kernel.strategy, call.kernel.rejected)
+        for bucket, calls in zip(buckets, lowered, strict=True)
+        for call in calls
     )
-    output = next(kernel for step, kernel in lowered[0] if graph.output in step.outputs)
-    position = graph.producer(graph.output).outputs.index(graph.output)
-    return LoweredModule(builder.get(), weights, choices, _output_types(output, graph.producer(graph.output))[position][1])
+    last = next(call for call in lowered[0] if graph.output in call.step.outputs)
+    output_types = dict(zip(last.step.outputs, _output_types(last.kernel, last.step), strict=True))
+    return LoweredModule(builder.get(), weights, choices, output_types[graph.output][1])
 
 
-def _bucket_kernels(graph: IntegerGraph, bucket: Bucket, features: frozenset[str]) -> list[tuple[Step, Kernel]]:
+@dataclass(frozen=True)
+class Call:
+    """A step of the graph in one bucket: the kernel that runs it, and where its constants lie."""
+
+    step: Step
+    kernel: Kernel
+    weights: tuple[int, ...]
+
+
+def _bucket_calls(
+    graph: IntegerGraph, bucket: Bucket, features: frozenset[str], weights: WeightTable
+) -> Iterator[Call]:
     zero_point = activation_zero_point(features)
     shapes: dict[str, tuple[int, ...]] = {name: (bucket.batch, bucket.length) for name in INPUTS}
-    kernels = []
-    cache: dict[Any, Kernel] = {}
+    kernels: dict[Any, Kernel] = {}
     for step in graph.steps:
         rows, channels = shapes[step.inputs[0]]
-        rows = bucket.batch * bucket.length if step.inputs[0] == INPUT_IDS else rows
         # Attention multiplies narrow values with each other: they stay signed.
         signed = any(isinstance(c.operator, Attention) for name in step.outputs for c in graph.consumers(name))
-        shape = Shape(bucket.batch, bucket.length, rows, channels, zero_point, 0 if signed else zero_point, features)
-        kernel = build_kernel(step.operator, shape)
-        cache[step.operator.name] = kernel
-        for name, (extents, _) in zip(step.outputs, _output_types(kernel, step), strict=True):
-            shapes[name] = extents
-        kernels.append((step, kernel))
-    return kernels
+        shape = Shape(
+            bucket.batch, bucket.length, rows, channels, zero_point, 0 if signed else zero_point, features
+        )
+        key = (structure(step.operator), shape)
+        if key not in kernels:
+            kernels[key] = build_kernel(step.operator, shape)
+        constants = parameters(step.operator, shape)
+        indices = tuple(weights.index(step.operator.name, i, array) for i, array in enumerate(constants))
+        yield Call(step, kernels[key], indices)
+        types = _output_types(kernels[key], step)
+        shapes.update({name: extents for name, (extents, _) in zip(step.outputs, types, strict=True)})
 
 
 def _output_types(kernel: Kernel, step: Step) -> list[tuple[tuple[int, ...], str]]:
@@ -121,11 +129,7 @@ def _output_types(kernel: Kernel, step: Step) -> list[tuple[tuple[int, ...], str
 
 
 def _emit_function(
-    builder: relax.BlockBuilder,
-    graph: IntegerGraph,
-    bucket: Bucket,
-    kernels: Iterable[tuple[Step, Kernel]],
-    weights: WeightTable,
+    builder: relax.BlockBuilder, graph: IntegerGraph, bucket: Bucket, calls: Iterable[Call], weights: WeightTable
 ) -> None:
     inputs = {name: relax.Var(name, relax.TensorType((bucket.batch, bucket.length), "int32")) for name in INPUTS}
     types = [relax.TensorType(array.shape, str(array.dtype)) for array in weights.arrays]
@@ -133,21 +137,13 @@ def _emit_function(
     with builder.function(bucket.function, [*inputs.values(), weight_tuple]):
         with builder.dataflow():
             values: dict[str, Any] = dict(inputs)
-            for step, kernel in kernels:
-                values.update(_emit_step(builder, step, kernel, values, weight_tuple, weights))
+            for call in calls:
+                values.update(_emit_call(builder, call, values, weight_tuple))
             output = values[graph.output]
-            if _is_token_level(graph, output, bucket):
+            if graph.token_level:
                 output = builder.emit(relax.op.reshape(output, (bucket.batch, bucket.length, -1)))
             result = builder.emit_output(output)
         builder.emit_func_output(result)
-
-
-def _is_token_level(graph: IntegerGraph, output: Any, bucket: Bucket) -> bool:
-    from .operators.pooling import MeanPooling
-
-    producer = graph.producer(graph.output).operator
-    pooled = any(step.operator.name == "head.first_token" for step in graph.steps)
-    return not isinstance(producer, MeanPooling) and not pooled
 
 
 def _kernel_name(step: Step) -> str:
@@ -156,28 +152,17 @@ def _kernel_name(step: Step) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
-def _emit_step(
-    builder: relax.BlockBuilder,
-    step: Step,
-    kernel: Kernel,
-    values: dict[str, Any],
-    weight_tuple: Any,
-    weights: WeightTable,
+def _emit_call(
+    builder: relax.BlockBuilder, call: Call, values: dict[str, Any], weight_tuple: Any
 ) -> dict[str, Any]:
+    step, kernel = call.step, call.kernel
+    # Its symbol would be the schedule's; Relax names it.
     function = builder.add_func(kernel.function.without_attr("global_symbol"), _kernel_name(step))
     inputs = [values[name] for name in step.inputs]
-    if len(inputs) + len(kernel.parameters) + len(step.outputs) > len(kernel.function.params):
-        inputs = inputs[: len(kernel.function.params) - len(kernel.parameters) - len(step.outputs)]
-    constants = [
-        builder.emit(relax.TupleGetItem(weight_tuple, weights.index(step.operator.name, position, array)))
-        for position, array in enumerate(kernel.parameters)
-    ]
+    constants = [builder.emit(relax.TupleGetItem(weight_tuple, index)) for index in call.weights]
     arguments = [*inputs[: kernel.leading_inputs], *constants, *inputs[kernel.leading_inputs :]]
     types = [relax.TensorType(shape, dtype) for shape, dtype in _output_types(kernel, step)]
     if len(types) == 1:
         return {step.outputs[0]: builder.emit(relax.call_tir(function, arguments, types[0]))}
     results = builder.emit(relax.call_tir(function, arguments, types))
     return {name: builder.emit(relax.TupleGetItem(results, i)) for i, name in enumerate(step.outputs)}
-
-
-__all__ = ["ATTENTION_MASK", "TOKEN_TYPE_IDS", "LoweredModule", "lower_to_relax"]

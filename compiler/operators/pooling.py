@@ -30,7 +30,9 @@ class MeanPooling:
 
     def bounds(self, length: int) -> Interval:
         """The output's range for sequences of up to ``length`` tokens."""
-        (Interval.symmetric(WIDE_LIMIT) * 2 * length + length).require("int32", self.name, "the doubled sum")
+        doubled = Interval.symmetric(WIDE_LIMIT) * 2 * length + Interval(1, length)
+        # Kernels divide a non-negative number: they add twice 2^14 for every token first.
+        (doubled + Interval(0, (WIDE_LIMIT + 1) * 2 * length)).require("int32", self.name, "the doubled sum")
         return Interval.symmetric(WIDE_LIMIT)
 
 
@@ -75,7 +77,8 @@ class FirstToken:
 
 
 def first_token_kernel(batch: int, length: int, hidden: int, zero_point: int) -> Any:
-    """The unscheduled PrimFunc: arguments states, pooled, both 8-bit as memory holds them."""
+    """The unscheduled PrimFunc: arguments states, mask (for its shape, as in the oracle), pooled."""
+    mask = te.placeholder((batch, length), "int32", name="mask")
     states = te.placeholder((batch * length, hidden), "uint8" if zero_point else "int8", name="states")
     pooled = te.compute((batch, hidden), lambda b, c: states[b * length, c], name="pooled")
-    return te.create_prim_func([states, pooled])
+    return te.create_prim_func([states, mask, pooled])
