@@ -47,10 +47,11 @@ class Embedding:
         """Each table comes with its scale."""
         tables = [word, position, *([] if token_type is None else [token_type])]
         ratios = [scale / output_scale for _, scale in tables]
-        shift = math.floor(math.log2(MAX_MULTIPLIER / max(ratios)))
+        largest = max(ratios)
+        shift = math.floor(math.log2(MAX_MULTIPLIER / largest)) if 2.0**-30 < largest < 2.0**30 else 0
         if not 1 <= shift <= 30:
             raise BoundsError(
-                f"{name}: the tables' scales are {max(ratios):.3g} times the output scale; quantize again with more "
+                f"{name}: the tables' scales are {largest:.3g} times the output scale; quantize again with more "
                 "calibration data"
             )
         multipliers = tuple(math.floor(ratio * 2.0**shift + 0.5) for ratio in ratios)

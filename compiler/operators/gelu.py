@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...errors import BoundsError
 from . import expressions as ex
 from .fixed_point import WIDE_LIMIT, Int64Array, rounding_multiply_high
 from .interval import Interval, multiply_high
@@ -24,6 +25,7 @@ CLIP = -B * math.sqrt(2)
 GATE_ONE = 2**14
 MIN_SCALE = CLIP / WIDE_LIMIT
 """The finest input scale: the clipping point must be a wide value."""
+MAX_COEFFICIENT = 2**15 - 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,13 @@ class Gelu:
         clip = max(1, min(WIDE_LIMIT, math.floor(CLIP / scale + 0.5)))
         normalization = 2 ** (15 - clip.bit_length())
         # E = -a/2 * (scale/normalization)^2 * d^2 with d^2 = u * 2^15; a quarter of it in Q15 keeps 16 bits.
-        quarter = -A / 2 * (scale / normalization) ** 2 / 4 * 2.0**45
+        step = scale / normalization
+        quarter = -A / 2 * step * step / 4 * 2.0**45
+        if not quarter <= MAX_COEFFICIENT:
+            raise BoundsError(
+                f"{operator}: the scale {scale:.3g} is too coarse for GELU, whose bend lies within 2.5 of zero; "
+                "quantize again with more calibration data"
+            )
         return cls(operator, clip, normalization, math.floor(quarter + 0.5))
 
     def oracle(self, q: Int64Array) -> Int64Array:

@@ -29,10 +29,14 @@ from .interval import Interval
 from .requantize import MAX_MULTIPLIER, Narrow, narrow_expression
 
 NEWTON_STEPS = 5
-"""From 2^15.5, above every root that can occur, five steps reach floor(sqrt) (tested over the whole range)."""
+"""From 2^15.5, above every root that can occur, five steps reach floor(sqrt): checked for all of [2^29, 2^31)."""
 NEWTON_START = 46341
 RECIPROCAL_ONE = 2**29
-MAX_SCALED_BETA = 2**30 - 1
+MAX_NORMALIZED = 46341
+"""The largest |z|. It is 2^15 where the sum of squares is exact. Rounding lets it reach 2^15.5, in rows so flat that
+every square rounds to 0."""
+MAX_SCALED_BETA = 2**29 - 1
+"""So that ``z gamma + beta`` fits int32 whatever the row."""
 
 
 def variance_shift(n: int) -> int:
@@ -67,12 +71,20 @@ class LayerNorm:
     ) -> LayerNorm:
         """The operator whose wide output has ``wide_scale`` and whose narrow output has ``narrow_scale``."""
         n = len(gamma)
-        slope = gamma * math.sqrt(n) / 2**15 / wide_scale
-        intercept = beta / wide_scale
-        largest = max(float(np.abs(slope).max()), 2.0**-30)
-        shift = math.floor(math.log2(MAX_MULTIPLIER / largest))
-        largest = max(float(np.abs(intercept).max()), 2.0**-30)
-        shift = max(0, min(shift, math.floor(math.log2(MAX_SCALED_BETA / (largest + 1))), 29))
+        with np.errstate(over="ignore"):
+            slope = gamma * math.sqrt(n) / 2**15 / wide_scale
+            intercept = beta / wide_scale
+        steepest, farthest = float(np.abs(slope).max()), float(np.abs(intercept).max())
+        if not (steepest <= MAX_MULTIPLIER and farthest < MAX_SCALED_BETA):
+            raise BoundsError(
+                f"{name}: gamma or beta does not fit its integers at the output scale {wide_scale:.3g}; "
+                "quantize again with more calibration data"
+            )
+        shift = min(
+            math.floor(math.log2(MAX_MULTIPLIER / max(steepest, 2.0**-30))),
+            math.floor(math.log2(MAX_SCALED_BETA / (farthest + 1))),
+            29,
+        )
         return cls(
             name,
             np.floor(slope * 2.0**shift + 0.5).astype(np.int32),
@@ -113,8 +125,7 @@ class LayerNorm:
         (difference * MAX_MULTIPLIER + 2**19).require("int32", self.name, "the normalized value")
         if max(int(np.abs(self.gamma).max(initial=0)), 0) > MAX_MULTIPLIER:
             raise BoundsError(f"{self.name}: gamma exceeds 15 bits; quantize with a coarser output scale")
-        # |z| <= 2^15 (1 + 2^-13): a row's largest value is at most the root of its sum of squares.
-        scaled = Interval.symmetric(2**15 + 8) * Interval.symmetric(int(np.abs(self.gamma).max(initial=0)))
+        scaled = Interval.symmetric(MAX_NORMALIZED) * Interval.symmetric(int(np.abs(self.gamma).max(initial=0)))
         (scaled + Interval(int(self.beta.min(initial=0)), int(self.beta.max(initial=0)))).require(
             "int32", self.name, "the scaled value"
         )
@@ -130,9 +141,11 @@ def square_root_expression(value: ex.Expr) -> ex.Expr:
     """TE: floor(sqrt(value)) for int32 in [2^29, 2^31), by Newton's method from above."""
 
     def step(x: ex.Expr, remaining: int) -> ex.Expr:
-        if remaining == 0:
-            return x
-        return ex.let((x + ex.truncdiv(value, x)) >> 1, lambda nearer: step(nearer, remaining - 1))
+        nearer = (x + ex.truncdiv(value, x)) >> 1
+        if remaining == 1:
+            # One below a square, a step from the root leads one above it again.
+            return ex.minimum(x, nearer)
+        return ex.let(nearer, lambda found: step(found, remaining - 1))
 
     return step(ex.constant(NEWTON_START, "int32"), NEWTON_STEPS)
 

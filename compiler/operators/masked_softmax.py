@@ -41,6 +41,9 @@ SQUARE_OFFSET = math.floor(math.sqrt(A) * B / (2 * A) * 2**15 + 0.5)
 SQUARE_SLOPE = math.floor(math.sqrt(A) * math.log(2) * 2**15 + 0.5)
 CONSTANT = math.floor((1 - B * B / (4 * A)) * 2**15 + 0.5)
 RECIPROCAL_NUMERATOR = PROBABILITY_ONE << 22
+MIN_TOTAL = 2**14
+"""Below every sum that has an unmasked key, since the largest one's exponential is about 2^15. It stands for the sum
+of a row without any, so that no shift count leaves its range there."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class MaskedSoftmax:
     def from_scale(cls, name: str, scale: float) -> MaskedSoftmax:
         """The operator for scores of this scale, the 1 / sqrt(head dimension) included."""
         units = scale / math.log(2) * 2**FRACTION_BITS  # units of 1/1024 octave in a step of the scores
+        if not 0 < units < math.inf:
+            raise BoundsError(f"{name}: a score's step of {scale:.3g} cannot be represented; check the checkpoint")
         exponent = math.floor(math.log2(units)) + 1  # units = mantissa * 2^exponent, mantissa in [1/2, 1)
         multiplier = math.floor(units * 2.0 ** (15 - exponent) + 0.5)
         if multiplier > MAX_MULTIPLIER:
@@ -77,7 +82,7 @@ class MaskedSoftmax:
         base = SQUARE_OFFSET - rounding_multiply_high(fraction << (15 - FRACTION_BITS), SQUARE_SLOPE)
         polynomial = np.minimum(rounding_multiply_high(base, base) + CONSTANT, Q15_ONE)
         exponential = np.where(mask != 0, polynomial >> np.minimum(octaves >> FRACTION_BITS, MAX_OCTAVES), 0)
-        total = np.maximum(exponential.sum(axis=-1, keepdims=True), 1)
+        total = np.maximum(exponential.sum(axis=-1, keepdims=True), MIN_TOTAL)
         zeros = np.array([32 - int(value).bit_length() for value in total.ravel()], np.int64).reshape(total.shape)
         reciprocal = RECIPROCAL_NUMERATOR // ((total << (zeros - 1)) >> 15)
         return rounding_shift_right(rounding_multiply_high(exponential, reciprocal), 23 - zeros)
@@ -145,13 +150,13 @@ def softmax_stages(scores: Any, mask: Any, scalars: Any) -> Any:
     bits = te.compute(
         (batch, heads, length),
         lambda b, h, i: ex.constant(23, "int32")
-        - ex.leading_zeros(ex.maximum(total[b, h, i], ex.constant(1, "int32"))),
+        - ex.leading_zeros(ex.maximum(total[b, h, i], ex.constant(MIN_TOTAL, "int32"))),
         name="bits",
     )
 
     def reciprocal_of(b: Any, h: Any, i: Any) -> ex.Expr:
-        nonzero = ex.maximum(total[b, h, i], ex.constant(1, "int32"))
-        mantissa = (nonzero << (ex.constant(22, "int32") - bits[b, h, i])) >> 15
+        denominator = ex.maximum(total[b, h, i], ex.constant(MIN_TOTAL, "int32"))
+        mantissa = (denominator << (ex.constant(22, "int32") - bits[b, h, i])) >> 15
         return ex.truncdiv(ex.constant(RECIPROCAL_NUMERATOR, "int32"), mantissa).astype("int16")
 
     reciprocal = te.compute((batch, heads, length), reciprocal_of, name="reciprocal")

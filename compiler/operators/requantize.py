@@ -54,16 +54,17 @@ class Requantize:
         """Represents ``ratio = input scale / output scale`` (one, or one per channel); BoundsError if it is 1 or more."""
         ratio = np.atleast_1d(np.asarray(ratio, np.float64))
         target = 2.0**14 if limit > NARROW_LIMIT else math.sqrt(limit * 2.0**15) / math.sqrt(2)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             shift = np.ceil(np.log2(target / (ratio * 2.0**15)))
         shift = np.clip(np.where(np.isfinite(shift), shift, MAX_SHIFT), 0, MAX_SHIFT)
-        multiplier = np.floor(ratio * 2.0 ** (15 + shift) + 0.5)
+        with np.errstate(over="ignore"):
+            multiplier = np.floor(ratio * 2.0 ** (15 + shift) + 0.5)
         overflowing = multiplier > MAX_MULTIPLIER
         # A mantissa that rounds up to 2^15 is the next shift's 2^14.
         finer = overflowing & (shift > 0)
         shift = np.where(finer, shift - 1, shift)
         multiplier = np.where(finer, np.floor(ratio * 2.0 ** (15 + shift) + 0.5), multiplier)
-        if np.any(multiplier > MAX_MULTIPLIER):
+        if not np.all(multiplier <= MAX_MULTIPLIER):  # nor NaN
             raise BoundsError(
                 f"{operator}: the input scale is {float(ratio.max()):.3g} times the output scale, at most 1 can be "
                 "represented; quantize again with more calibration data, or coarser scales"
@@ -107,8 +108,10 @@ class Narrow:
     @classmethod
     def from_ratio(cls, operator: str, ratio: float) -> Narrow:
         """Represents ``ratio = input scale / output scale``; BoundsError if it is 1 or more."""
-        shift = 0 if ratio <= 0 else -math.floor(math.log2(ratio))
-        mantissa = math.floor(ratio * 2.0 ** (14 + shift) + 0.5)
+        if 0 <= ratio < 2.0**-15:
+            return cls(operator, 0, 1)
+        shift = -math.floor(math.log2(ratio)) if ratio < 1 else 0
+        mantissa = math.floor(ratio * 2.0 ** (14 + shift) + 0.5) if shift else 0
         if mantissa > MAX_MULTIPLIER:
             shift, mantissa = shift - 1, mantissa // 2
         if shift < 1:
@@ -116,8 +119,6 @@ class Narrow:
                 f"{operator}: the wide scale is {ratio:.3g} times the narrow one, it must be less than 1; "
                 "quantize again with more calibration data"
             )
-        if shift > 15:
-            return cls(operator, 0, 1)
         return cls(operator, mantissa, 2 ** (15 - shift))
 
     def oracle(self, q: Int64Array) -> Int64Array:
@@ -152,7 +153,7 @@ class Rescale:
     @classmethod
     def from_ratio(cls, operator: str, ratio: float) -> Rescale:
         """Represents ``ratio = input scale / output scale``; BoundsError if it is 2 or more."""
-        multiplier = math.floor(ratio * 2.0**14 + 0.5)
+        multiplier = math.floor(ratio * 2.0**14 + 0.5) if ratio < 2 else MAX_MULTIPLIER + 1
         if multiplier > MAX_MULTIPLIER:
             raise BoundsError(
                 f"{operator}: the input scale is {ratio:.3g} times the output scale, at most 2 can be represented; "

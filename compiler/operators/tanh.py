@@ -32,7 +32,8 @@ class Tanh:
     def from_scales(cls, name: str, input_scale: float, output_scale: float) -> Tanh:
         """Each entry is tanh at the middle of the inputs that share it, halves rounded up."""
         middle = (np.arange(ENTRIES) << INDEX_SHIFT) + (1 << INDEX_SHIFT) / 2 - 0.5 - (WIDE_LIMIT + 1)
-        values = np.floor(np.tanh(middle * input_scale) / output_scale + 0.5)
+        with np.errstate(over="ignore"):
+            values = np.floor(np.tanh(middle * input_scale) / output_scale + 0.5)
         return cls(name, np.clip(values, -NARROW_LIMIT, NARROW_LIMIT).astype(np.int8))
 
     def oracle(self, q: Int64Array) -> Int64Array:
