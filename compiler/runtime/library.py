@@ -24,7 +24,7 @@ LIBRARY_PATH_VARIABLE = "TVM_LIBRARY_PATH"
 class _Unwanted(MetaPathFinder):
     """Makes importing a module of ``names`` fail."""
 
-    names = frozenset({"torch", "ml_dtypes"})
+    names = frozenset({"torch", "ml_dtypes", "_hashlib"})
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -36,16 +36,19 @@ class _Unwanted(MetaPathFinder):
 
 @contextmanager
 def without_unwanted() -> Iterator[None]:
-    """tvm_ffi imports these where they are installed, for tensors that nobody passes here.
+    """tvm_ffi imports these where they are installed, for what nobody does here; it can do without.
 
-    torch costs 0.8 s and 180 MB, ml_dtypes (bfloat16 and the like in NumPy) 2.4 MB.
+    torch costs 0.8 s and 180 MB, ml_dtypes (bfloat16 and others in NumPy) 2.4 MB, _hashlib (OpenSSL) 3.7 MB.
     """
     finder = _Unwanted()
+    had_hashlib = "hashlib" in sys.modules
     sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
+        if not had_hashlib:
+            sys.modules.pop("hashlib", None)  # whoever imports it next gets it with OpenSSL
 
 
 def find_library() -> Path:

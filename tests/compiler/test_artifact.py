@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,6 +56,16 @@ def test_writing_again_gives_the_same_bytes(toy_copy):
     before = (toy_copy / "manifest.json").read_bytes()
     artifact.write_manifest(read_manifest(toy_copy), toy_copy)
     assert (toy_copy / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["hashlib", "the interpreter's own"])
+def test_sha256(tmp_path, monkeypatch, known):
+    data = bytes(range(256)) * 5000
+    (tmp_path / "file").write_bytes(data)
+    expected = hashlib.sha256(data).hexdigest()
+    if not known:
+        monkeypatch.delitem(sys.modules, "hashlib")
+    assert artifact.file_sha256(tmp_path / "file") == expected
 
 
 def flip_a_byte(path: Path) -> None:

@@ -308,6 +308,19 @@ def test_process_loads_nothing_heavy(toy):
     assert peak < 64  # MiB; the toy's own weights are nothing
 
 
+def test_hashlib_is_whole_afterwards(toy):
+    """The runtime keeps OpenSSL out of its own imports, not out of the program's."""
+    code = (
+        "import sys, intbert\n"
+        "intbert.load(sys.argv[1])\n"
+        "assert '_hashlib' not in sys.modules\n"
+        "import hashlib\n"
+        "assert '_hashlib' in sys.modules\n"
+        "hashlib.pbkdf2_hmac('sha256', b'password', b'salt', 1)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(toy)], check=True)
+
+
 def test_compiler_can_follow_the_runtime(toy):
     """One process may run an artifact, then load the compiler; torch too."""
     code = (
