@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from intbert.compiler import artifact
 from intbert.compiler.artifact import Bucket, Manifest, Output, read_manifest
+from intbert.compiler.hashing import file_sha256
 from intbert.compiler.model import HeadKind
 from intbert.compiler.runtime import load
 from intbert.compiler.runtime import shapes as runtime_shapes
@@ -65,7 +66,7 @@ def test_sha256(tmp_path, monkeypatch, known):
     expected = hashlib.sha256(data).hexdigest()
     if not known:
         monkeypatch.delitem(sys.modules, "hashlib")
-    assert artifact.file_sha256(tmp_path / "file") == expected
+    assert file_sha256(tmp_path / "file") == expected
 
 
 def flip_a_byte(path: Path) -> None:
