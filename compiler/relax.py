@@ -132,13 +132,13 @@ def _emit_function(
     builder: relax.BlockBuilder, graph: IntegerGraph, bucket: Bucket, calls: Iterable[Call], weights: WeightTable
 ) -> None:
     inputs = {name: relax.Var(name, relax.TensorType((bucket.batch, bucket.length), "int32")) for name in INPUTS}
-    types = [relax.TensorType(array.shape, str(array.dtype)) for array in weights.arrays]
-    weight_tuple = relax.Var("weights", relax.TupleType(types))
+    # Opaque to Relax: it would otherwise check every tensor of the tuple anew at every call.
+    weight_tuple = relax.Var("weights", relax.AnyType())
     with builder.function(bucket.function, [*inputs.values(), weight_tuple]):
         with builder.dataflow():
             values: dict[str, Any] = dict(inputs)
             for call in calls:
-                values.update(_emit_call(builder, call, values, weight_tuple))
+                values.update(_emit_call(builder, call, values, weight_tuple, weights))
             output = values[graph.output]
             if graph.token_level:
                 output = builder.emit(relax.op.reshape(output, (bucket.batch, bucket.length, -1)))
@@ -152,14 +152,20 @@ def _kernel_name(step: Step) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
+def _weight(builder: relax.BlockBuilder, weight_tuple: Any, index: int, array: NDArray[Any]) -> Any:
+    tensor = relax.TensorType(array.shape, str(array.dtype))
+    item = relax.call_pure_packed("vm.builtin.tuple_getitem", weight_tuple, relax.prim_value(index), ty_args=[tensor])
+    return builder.emit(item)
+
+
 def _emit_call(
-    builder: relax.BlockBuilder, call: Call, values: dict[str, Any], weight_tuple: Any
+    builder: relax.BlockBuilder, call: Call, values: dict[str, Any], weight_tuple: Any, weights: WeightTable
 ) -> dict[str, Any]:
     step, kernel = call.step, call.kernel
     # Its symbol would be the schedule's; Relax names it.
     function = builder.add_func(kernel.function.without_attr("global_symbol"), _kernel_name(step))
     inputs = [values[name] for name in step.inputs]
-    constants = [builder.emit(relax.TupleGetItem(weight_tuple, index)) for index in call.weights]
+    constants = [_weight(builder, weight_tuple, index, weights.arrays[index]) for index in call.weights]
     arguments = [*inputs[: kernel.leading_inputs], *constants, *inputs[kernel.leading_inputs :]]
     types = [relax.TensorType(shape, dtype) for shape, dtype in _output_types(kernel, step)]
     if len(types) == 1:

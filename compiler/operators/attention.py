@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import te
 
-from .attention_scores import AttentionScores, scores_stage
+from .attention_scores import AttentionScores, head_stage, scores_stage
 from .attention_values import AttentionValues, values_stages
 from .fixed_point import Int64Array
 from .interval import Interval
@@ -60,7 +60,10 @@ def attention_kernel(batch: int, length: int, heads: int, head_dim: int, output_
     qkv = te.placeholder((batch * length, 3 * heads * head_dim), "int8", name="qkv")
     mask = te.placeholder((batch, length), "int32", name="mask")
     scalars = te.placeholder((SCALARS,), "int32", name="scalars")
-    scores = scores_stage(qkv, batch, length, heads, head_dim)
-    probabilities = softmax_stages(scores, mask, scalars)
-    context = values_stages(probabilities, qkv, scalars, VALUES_FIRST_SCALAR, head_dim, output_zero_point)
+    query, key, value = (
+        head_stage(qkv, part, name, batch, length, heads, head_dim)
+        for part, name in enumerate(("query", "key", "value"))
+    )
+    probabilities = softmax_stages(scores_stage(query, key), mask, scalars)
+    context = values_stages(probabilities, value, scalars, VALUES_FIRST_SCALAR, output_zero_point)
     return te.create_prim_func([qkv, mask, scalars, context])

@@ -35,14 +35,23 @@ class AttentionScores:
         return (narrow * narrow * self.head_dim).require("int32", self.name, "the scores")
 
 
-def scores_stage(qkv: Any, batch: int, length: int, heads: int, head_dim: int) -> Any:
-    """TE: [batch, heads, length, length] int32 from ``qkv`` [batch * length, 3 * heads * head_dim] int8."""
-    hidden = heads * head_dim
+def head_stage(qkv: Any, part: int, name: str, batch: int, length: int, heads: int, head_dim: int) -> Any:
+    """TE: [batch, heads, length, head_dim] of ``qkv`` [batch * length, 3 * heads * head_dim]; part 0 holds the
+    queries, 1 the keys, 2 the values. A copy that schedules inline, or lay out for their instruction."""
+    offset = part * heads * head_dim
+    return te.compute(
+        (batch, heads, length, head_dim),
+        lambda b, h, i, d: qkv[b * length + i, offset + h * head_dim + d],
+        name=name,
+    )
+
+
+def scores_stage(query: Any, key: Any) -> Any:
+    """TE: [batch, heads, length, length] int32 from queries and keys [batch, heads, length, head_dim] int8."""
+    batch, heads, length, head_dim = query.shape
     d = te.reduce_axis((0, head_dim), "d")
 
     def element(b: Any, h: Any, i: Any, j: Any) -> ex.Expr:
-        query = qkv[b * length + i, h * head_dim + d].astype("int32")
-        key = qkv[b * length + j, hidden + h * head_dim + d].astype("int32")
-        return te.sum(query * key, axis=d)
+        return te.sum(query[b, h, i, d].astype("int32") * key[b, h, j, d].astype("int32"), axis=d)
 
     return te.compute((batch, heads, length, length), element, name="scores")

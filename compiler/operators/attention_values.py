@@ -46,26 +46,23 @@ class AttentionValues:
 
 
 def values_stages(
-    probabilities: Any, qkv: Any, scalars: Any, first_scalar: int, head_dim: int, output_zero_point: int
+    probabilities: Any, value: Any, scalars: Any, first_scalar: int, output_zero_point: int
 ) -> Any:
     """TE: the narrow context [batch * length, heads * head_dim], as memory holds it."""
-    batch, heads, length, _ = (int(extent) for extent in probabilities.shape)
-    hidden = heads * head_dim
+    batch, heads, length, head_dim = (int(extent) for extent in value.shape)
     j = te.reduce_axis((0, length), "j")
     accumulator = te.compute(
         (batch, heads, length, head_dim),
         lambda b, h, i, d: te.sum(
-            probabilities[b, h, i, j].astype("int32")
-            * qkv[b * length + j, 2 * hidden + h * head_dim + d].astype("int32"),
-            axis=j,
+            probabilities[b, h, i, j].astype("int32") * value[b, h, j, d].astype("int32"), axis=j
         ),
         name="context_accumulator",
     )
     rounding, shift, multiplier = (scalars[first_scalar + index] for index in range(3))
 
     def element(row: Any, channel: Any) -> ex.Expr:
-        value = accumulator[row // length, channel // head_dim, row % length, channel % head_dim]
-        narrow = requantize_expression(value + rounding, shift, multiplier, -NARROW_LIMIT, NARROW_LIMIT)
+        total = accumulator[row // length, channel // head_dim, row % length, channel % head_dim]
+        narrow = requantize_expression(total + rounding, shift, multiplier, -NARROW_LIMIT, NARROW_LIMIT)
         return ex.store_narrow(narrow, output_zero_point)
 
-    return te.compute((batch * length, hidden), element, name="context")
+    return te.compute((batch * length, heads * head_dim), element, name="context")
