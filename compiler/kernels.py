@@ -29,6 +29,7 @@ from ..schedules.strategy import Strategy, select
 from ..schedules.vectors import int16_lanes
 from .graph import Operator
 from .operators.attention import Attention, attention_kernel
+from .operators.attention_scores import OperandSigns
 from .operators.embedding import Embedding, embedding_kernel
 from .operators.layer_norm import LayerNorm, layer_norm_kernel
 from .operators.linear import Linear, linear_kernel
@@ -118,11 +119,14 @@ def _(operator: Linear, shape: Shape) -> list[NDArray[Any]]:
 @build_kernel.register
 def _(operator: Attention, shape: Shape) -> Kernel:
     heads, head_dim = operator.heads, operator.head_dim
-    kernel = attention_kernel(shape.batch, shape.length, heads, head_dim, shape.output_zero_point)
     workload = AttentionWorkload(
         shape.batch, shape.length, heads, head_dim, shape.output_zero_point != 0, shape.lanes
     )
-    return _scheduled(ATTENTION_STRATEGIES, kernel, workload, shape, 2)
+    selection = select(ATTENTION_STRATEGIES, workload, shape.features)
+    strategy = selection.strategy
+    signs = OperandSigns(strategy.operand_signs)
+    kernel = attention_kernel(shape.batch, shape.length, heads, head_dim, shape.output_zero_point, signs)
+    return Kernel(strategy.schedule(kernel, workload), 2, strategy.name, selection.rejected)
 
 
 @build_kernel.register

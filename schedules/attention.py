@@ -36,6 +36,7 @@ class PlainAttention:
     """One query row of one head at a time; the softmax in lanes."""
 
     name: str = "plain"
+    operand_signs: str = "mixed"
 
     def refuse(self, workload: AttentionWorkload, features: frozenset[str]) -> str | None:
         return None

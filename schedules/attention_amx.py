@@ -9,8 +9,14 @@ import tvm
 from tvm.s_tir import Schedule
 
 from .attention import AttentionWorkload
+from .attention_stages import (
+    SOFTMAX_BLOCKS,
+    lay_out_operands,
+    split_row_reductions,
+    tensorize_packing,
+    vectorize_softmax,
+)
 from .intrinsics import amx
-from .intrinsics.packing import register_key_packing, register_value_packing
 from .rewrite import wrap_body_of_outer_loop
 from .strategy import missing, not_a_multiple
 from .vectors import vector_width, widest_divisor
@@ -24,6 +30,7 @@ class AmxAttention:
     """One head and up to 32 queries at a time: scores, softmax, values, all in the first-level cache."""
 
     name: str = "amx"
+    operand_signs: str = "mixed"
 
     def refuse(self, workload: AttentionWorkload, features: frozenset[str]) -> str | None:
         return (
@@ -37,12 +44,9 @@ class AmxAttention:
         sch = Schedule(tvm.IRModule({"main": kernel}))
         scores = amx.Operands("tdpbssd", _depth(workload.head_dim), left=(4,), right=(5,))
         values = amx.Operands("tdpbusd", _depth(workload.length), left=(6,), right=(7,))
-        self._pack_operands(sch)
+        lay_out_operands(sch, amx.TILE)
         sch.compute_inline(sch.get_sblock("query"))
-        for name in ("largest", "total"):
-            key = sch.get_loops(sch.get_sblock(name))[-1]
-            _, lane = sch.split(key, [None, vector_width(workload.length, workload.lanes // 2)])
-            sch.rfactor(lane, factor_axis=3)
+        split_row_reductions(sch, workload)
         score_tiles = sch.cache_write(sch.get_sblock("scores"), 0, amx.SCOPE)
         value_tiles = sch.cache_write(sch.get_sblock("context_accumulator"), 0, amx.SCOPE)
 
@@ -55,9 +59,7 @@ class AmxAttention:
         sch.compute_at(value_tiles, block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("context_accumulator"), block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("value"), head, preserve_unit_loops=True)
-        for name in (
-            "probabilities", "reciprocal", "bits", "total", "total_rf", "exponential", "largest", "largest_rf",
-        ):  # fmt: skip
+        for name in SOFTMAX_BLOCKS:
             sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
         sch.compute_at(score_tiles, block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("scores"), block, preserve_unit_loops=True)
@@ -65,7 +67,7 @@ class AmxAttention:
         sch.parallel(sch.fuse(batch, head))
         sch.vectorize(lane)
         vectorize_softmax(sch, workload)
-        tensorize_packing(sch)
+        tensorize_packing(sch, amx.TILE)
         self._tensorize_product(sch, "scores", score_tiles, tiles, workload.length, scores)
         self._tensorize_product(sch, "context_accumulator", value_tiles, tiles, workload.head_dim, values)
         return wrap_body_of_outer_loop(sch.mod["main"], amx.with_tiles([scores, values]))
@@ -88,45 +90,6 @@ class AmxAttention:
         zero = sch.decompose_reduction(product, step)
         sch.tensorize(sch.get_loops(zero)[-2], intrinsics.zero)
         sch.tensorize(row, intrinsics.dot)
-
-    def _pack_operands(self, sch: Schedule) -> None:
-        """Keys as [.., j / 16, d / 4, 16, 4], values as [.., d / 16, j / 4, 16, 4]: what tiles are loaded from."""
-        sch.transform_layout("key", ("write", 0), lambda b, h, j, d: (b, h, j // 16, d // 4, j % 16, d % 4))
-        sch.transform_layout("value", ("write", 0), lambda b, h, j, d: (b, h, d // 16, j // 4, d % 16, j % 4))
-
-
-def vectorize_softmax(sch: Schedule, workload: AttentionWorkload) -> None:
-    """Lanes for the element-wise blocks and for the partial sums and maxima of a row."""
-    for name in ("probabilities", "exponential"):
-        key = sch.get_loops(sch.get_sblock(name))[-1]
-        _, lane = sch.split(key, [None, vector_width(workload.length, workload.lanes)])
-        sch.vectorize(lane)
-    partial_reductions = [sch.get_sblock(name) for name in ("total_rf", "largest_rf")]
-    steps = []
-    for block in partial_reductions:
-        lane, batch, head, query, step = sch.get_loops(block)[-5:]
-        sch.reorder(batch, head, query, step, lane)
-        sch.vectorize(lane)
-        steps.append(step)
-    for name in ("total", "largest"):
-        lane, batch, head, query = sch.get_loops(sch.get_sblock(name))[-4:]
-        sch.reorder(batch, head, query, lane)
-    for block, step in zip(partial_reductions, steps, strict=True):
-        sch.decompose_reduction(block, step)
-
-
-def tensorize_packing(sch: Schedule) -> None:
-    """The copies of keys and values in whole words and vectors."""
-    row, channel = sch.get_loops(sch.get_sblock("key"))[-2:]
-    row_block, row = sch.split(row, [None, amx.TILE])
-    channel_block, channel = sch.split(channel, [None, amx.K_BLOCK])
-    sch.reorder(row_block, channel_block, row, channel)
-    sch.tensorize(row, register_key_packing(amx.TILE))
-    row, channel = sch.get_loops(sch.get_sblock("value"))[-2:]
-    row_block, row = sch.split(row, [None, amx.K_BLOCK])
-    channel_block, channel = sch.split(channel, [None, amx.TILE])
-    sch.reorder(row_block, channel_block, row, channel)
-    sch.tensorize(row, register_value_packing(amx.TILE))
 
 
 def _depth(extent: int) -> int:

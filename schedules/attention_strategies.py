@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from .attention import AttentionWorkload, PlainAttention
 from .attention_amx import AmxAttention
+from .attention_dot_product import UnsignedAttention
+from .micro_kernels import MICRO_KERNELS, DotProduct
 from .strategy import Strategy
 
-ATTENTION_STRATEGIES: tuple[Strategy[AttentionWorkload], ...] = (AmxAttention(), PlainAttention())
+
+class AttentionStrategy(Strategy[AttentionWorkload], Protocol):
+    """A strategy that also says which operand signs its dot products multiply."""
+
+    @property
+    def operand_signs(self) -> str:
+        """mixed, unsigned or signed: the kernel is built for it."""
+        ...
+
+
+ATTENTION_STRATEGIES: tuple[AttentionStrategy, ...] = (
+    AmxAttention(),
+    *(
+        UnsignedAttention(micro_kernel)
+        for micro_kernel in MICRO_KERNELS
+        if isinstance(micro_kernel, DotProduct) and micro_kernel.unsigned
+    ),
+    PlainAttention(),
+)

@@ -10,7 +10,8 @@ from tvm.s_tir import Schedule
 
 from .intrinsics import amx
 from .layout import ROW_MAJOR, PackedLayout
-from .micro_kernels import DOT_PRODUCTS, DotProduct
+from .micro_kernels import MICRO_KERNELS, DotProduct
+from .register_tile import RegisterTileLinear
 from .rewrite import wrap_body_of_outer_loop
 from .strategy import Strategy, missing, not_a_multiple
 from .vectors import int16_lanes, vector_width, widest_divisor
@@ -34,15 +35,15 @@ class LinearWorkload:
 
 def weight_layout(features: frozenset[str], channels: int, inputs: int) -> PackedLayout:
     """The layout for a [channels, inputs] weight: one for all lengths, since the buckets share their weights."""
-    for dot_product in DOT_PRODUCTS:
-        if dot_product.feature in features and dot_product.layout.fits(channels, inputs):
-            return dot_product.layout
+    for micro_kernel in MICRO_KERNELS:
+        if micro_kernel.feature in features and micro_kernel.layout.fits(channels, inputs):
+            return micro_kernel.layout
     return ROW_MAJOR
 
 
 def activation_zero_point(features: frozenset[str]) -> int:
     """128 where the best dot product multiplies unsigned by signed bytes, else 0: one for the whole model."""
-    best = next((dot_product for dot_product in DOT_PRODUCTS if dot_product.feature in features), None)
+    best = next((micro_kernel for micro_kernel in MICRO_KERNELS if micro_kernel.feature in features), None)
     return UNSIGNED_ZERO_POINT if best is not None and best.unsigned else 0
 
 
@@ -156,7 +157,10 @@ class PlainLinear:
 
 LINEAR_STRATEGIES: tuple[Strategy[LinearWorkload], ...] = (
     AmxLinear(),
-    *(DotProductLinear(dot_product) for dot_product in DOT_PRODUCTS),
+    *(
+        DotProductLinear(micro_kernel) if isinstance(micro_kernel, DotProduct) else RegisterTileLinear(micro_kernel)
+        for micro_kernel in MICRO_KERNELS
+    ),
     PlainLinear(),
 )
 

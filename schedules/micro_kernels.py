@@ -1,10 +1,11 @@
-"""Dot-product instructions as data: what they read, and how many accumulators fit in the registers."""
+"""Micro-kernels as data: what they read, and how many accumulators fit in the registers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .intrinsics import neon
 from .intrinsics.x86 import register_vnni
 from .layout import PackedLayout
 from .vectors import widest_divisor
@@ -32,7 +33,31 @@ class DotProduct:
         return widest_divisor(rows, self.accumulators // blocks), blocks
 
 
-DOT_PRODUCTS: tuple[DotProduct, ...] = (
+@dataclass(frozen=True)
+class RegisterTile:
+    """A sequence of instructions for a register tile's whole reduction: its loop over the inputs is inside."""
+
+    name: str
+    feature: str
+    layout: PackedLayout
+    unsigned: bool
+    """Whether the activations are uint8 (zero point 128) rather than int8."""
+    step: int
+    """Inputs of one pass of the loop; the workload's are a multiple of it."""
+    rows: int
+    """The most rows of a tile."""
+    blocks: int
+    """The most n_blocks that a tile of one row may have: what the registers hold."""
+    register: Callable[[int, int, int], str]
+    """Registers the tensor intrinsic for (rows, n_blocks, inputs) and returns its name."""
+
+    def register_tile(self, rows: int, channels: int) -> tuple[int, int]:
+        """The register tile (rows, n_blocks) for an output of ``rows`` x ``channels``."""
+        tile_rows = widest_divisor(rows, self.rows)
+        return tile_rows, widest_divisor(channels // self.layout.n_block, self.blocks // tile_rows)
+
+
+MICRO_KERNELS: tuple[DotProduct | RegisterTile, ...] = (
     DotProduct(
         name="avx512_vnni",
         feature="avx512_vnni",
@@ -41,6 +66,26 @@ DOT_PRODUCTS: tuple[DotProduct, ...] = (
         accumulators=24,
         tile_blocks=4,
         register=lambda: register_vnni(16, "llvm.x86.avx512.vpdpbusd.512"),
+    ),
+    RegisterTile(
+        name="neon_dotprod",
+        feature="dotprod",
+        layout=neon.SDOT_LAYOUT,
+        unsigned=False,
+        step=neon.VECTOR_BYTES,
+        rows=4,
+        blocks=12,
+        register=neon.register_sdot,
+    ),
+    RegisterTile(
+        name="neon",
+        feature="neon",
+        layout=neon.SMULL_LAYOUT,
+        unsigned=False,
+        step=neon.VECTOR_BYTES,
+        rows=4,
+        blocks=4,
+        register=neon.register_smull,
     ),
 )
 """Best first."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import te
 
-from .attention_scores import AttentionScores, head_stage, scores_stage
+from .attention_scores import AttentionScores, OperandSigns, head_stage, scores_stage
 from .attention_values import AttentionValues, values_stages
 from .fixed_point import Int64Array
 from .interval import Interval
@@ -55,7 +55,14 @@ SCALARS = 7
 VALUES_FIRST_SCALAR = 4
 
 
-def attention_kernel(batch: int, length: int, heads: int, head_dim: int, output_zero_point: int) -> Any:
+def attention_kernel(
+    batch: int,
+    length: int,
+    heads: int,
+    head_dim: int,
+    output_zero_point: int,
+    signs: OperandSigns = OperandSigns.MIXED,
+) -> Any:
     """The unscheduled PrimFunc: arguments qkv (int8), mask (int32), scalars, context."""
     qkv = te.placeholder((batch * length, 3 * heads * head_dim), "int8", name="qkv")
     mask = te.placeholder((batch, length), "int32", name="mask")
@@ -64,6 +71,6 @@ def attention_kernel(batch: int, length: int, heads: int, head_dim: int, output_
         head_stage(qkv, part, name, batch, length, heads, head_dim)
         for part, name in enumerate(("query", "key", "value"))
     )
-    probabilities = softmax_stages(scores_stage(query, key), mask, scalars)
-    context = values_stages(probabilities, value, scalars, VALUES_FIRST_SCALAR, output_zero_point)
+    probabilities = softmax_stages(scores_stage(query, key, signs), mask, scalars)
+    context = values_stages(probabilities, value, scalars, VALUES_FIRST_SCALAR, output_zero_point, signs)
     return te.create_prim_func([qkv, mask, scalars, context])

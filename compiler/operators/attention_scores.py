@@ -6,6 +6,7 @@ The scale is ``query scale * key scale``; the 1 / sqrt(head dimension) of attent
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,20 @@ from tvm import te
 from . import expressions as ex
 from .fixed_point import NARROW_LIMIT, Int64Array
 from .interval import Interval
+
+OFFSET = 128
+
+
+class OperandSigns(Enum):
+    """Which signs the dot products of a schedule multiply: left operand (queries, probabilities) by right (keys,
+    values). The result is the same integer; only the arithmetic that reaches it differs."""
+
+    MIXED = "mixed"
+    """Signed and unsigned on the left, as each product needs it."""
+    UNSIGNED = "unsigned"
+    """Unsigned by signed only (vpdpbusd)."""
+    SIGNED = "signed"
+    """Signed by signed only (sdot, smull)."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +61,39 @@ def head_stage(qkv: Any, part: int, name: str, batch: int, length: int, heads: i
     )
 
 
-def scores_stage(query: Any, key: Any) -> Any:
-    """TE: [batch, heads, length, length] int32 from queries and keys [batch, heads, length, head_dim] int8."""
+def scores_stage(query: Any, key: Any, signs: OperandSigns) -> Any:
+    """TE: [batch, heads, length, length] int32 from queries and keys [batch, heads, length, head_dim] int8.
+
+    Where dot products take unsigned queries, they read ``q + 128``, and ``128 * sum_d key[j, d]`` is subtracted.
+    """
     batch, heads, length, head_dim = query.shape
+    if signs is OperandSigns.UNSIGNED:
+        return _offset_scores(query, key)
     d = te.reduce_axis((0, head_dim), "d")
 
     def element(b: Any, h: Any, i: Any, j: Any) -> ex.Expr:
         return te.sum(query[b, h, i, d].astype("int32") * key[b, h, j, d].astype("int32"), axis=d)
 
     return te.compute((batch, heads, length, length), element, name="scores")
+
+
+def _offset_scores(query: Any, key: Any) -> Any:
+    batch, heads, length, head_dim = query.shape
+    offset = te.compute(
+        query.shape,
+        lambda b, h, i, d: (query[b, h, i, d].astype("int16") + ex.constant(OFFSET, "int16")).astype("uint8"),
+        name="offset_query",
+    )
+    k = te.reduce_axis((0, head_dim), "k")
+    key_sum = te.compute(
+        (batch, heads, length), lambda b, h, j: te.sum(key[b, h, j, k].astype("int32"), axis=k), name="key_sum"
+    )
+    d = te.reduce_axis((0, head_dim), "d")
+    product = te.compute(
+        (batch, heads, length, length),
+        lambda b, h, i, j: te.sum(offset[b, h, i, d].astype("int32") * key[b, h, j, d].astype("int32"), axis=d),
+        name="scores",
+    )
+    return te.compute(
+        product.shape, lambda b, h, i, j: product[b, h, i, j] - key_sum[b, h, j] * OFFSET, name="corrected_scores"
+    )

@@ -6,6 +6,7 @@ compute. Where an ISA cannot mix signs, kernels use ``p - 128`` and add ``128 * 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from tvm import te
 
 from . import expressions as ex
+from .attention_scores import OFFSET, OperandSigns
 from .fixed_point import NARROW_LIMIT, Int64Array
 from .interval import Interval
 from .masked_softmax import PROBABILITY_ONE
@@ -46,10 +48,28 @@ class AttentionValues:
 
 
 def values_stages(
-    probabilities: Any, value: Any, scalars: Any, first_scalar: int, output_zero_point: int
+    probabilities: Any, value: Any, scalars: Any, first_scalar: int, output_zero_point: int, signs: OperandSigns
 ) -> Any:
-    """TE: the narrow context [batch * length, heads * head_dim], as memory holds it."""
+    """TE: the narrow context [batch * length, heads * head_dim], as memory holds it.
+
+    Where dot products take signed probabilities, they read ``p - 128``, and ``128 * sum_j value[j, d]`` is added.
+    """
     batch, heads, length, head_dim = (int(extent) for extent in value.shape)
+    correct: Callable[..., ex.Expr] = lambda total, b, h, d: total
+    if signs is OperandSigns.SIGNED:
+        k = te.reduce_axis((0, length), "k")
+        value_sum = te.compute(
+            (batch, heads, head_dim),
+            lambda b, h, d: te.sum(value[b, h, k, d].astype("int32"), axis=k),
+            name="value_sum",
+        )
+        unsigned = probabilities
+        probabilities = te.compute(
+            unsigned.shape,
+            lambda b, h, i, j: (unsigned[b, h, i, j].astype("int16") - ex.constant(OFFSET, "int16")).astype("int8"),
+            name="offset_probabilities",
+        )
+        correct = lambda total, b, h, d: total + value_sum[b, h, d] * OFFSET  # noqa: E731
     j = te.reduce_axis((0, length), "j")
     accumulator = te.compute(
         (batch, heads, length, head_dim),
@@ -61,7 +81,8 @@ def values_stages(
     rounding, shift, multiplier = (scalars[first_scalar + index] for index in range(3))
 
     def element(row: Any, channel: Any) -> ex.Expr:
-        total = accumulator[row // length, channel // head_dim, row % length, channel % head_dim]
+        b, h, i, d = row // length, channel // head_dim, row % length, channel % head_dim
+        total = correct(accumulator[b, h, i, d], b, h, d)
         narrow = requantize_expression(total + rounding, shift, multiplier, -NARROW_LIMIT, NARROW_LIMIT)
         return ex.store_narrow(narrow, output_zero_point)
 

@@ -1,0 +1,63 @@
+"""What the schedules of attention share: operands packed for dot products, the softmax in lanes."""
+
+from __future__ import annotations
+
+from tvm.s_tir import Schedule
+
+from .attention import AttentionWorkload
+from .intrinsics.packing import K_BLOCK, register_key_packing, register_value_packing
+from .vectors import vector_width
+
+SOFTMAX_BLOCKS = (
+    "probabilities", "reciprocal", "bits", "total", "total_rf", "exponential", "largest", "largest_rf"
+)  # fmt: skip
+"""From the last to the first, after :func:`split_row_reductions`."""
+
+
+def lay_out_operands(sch: Schedule, n_block: int) -> None:
+    """Keys as [.., j / n, d / 4, n, 4], values as [.., d / n, j / 4, n, 4]: what a dot product reads."""
+    n, k = n_block, K_BLOCK
+    sch.transform_layout("key", ("write", 0), lambda b, h, j, d: (b, h, j // n, d // k, j % n, d % k))
+    sch.transform_layout("value", ("write", 0), lambda b, h, j, d: (b, h, d // n, j // k, d % n, j % k))
+
+
+def split_row_reductions(sch: Schedule, workload: AttentionWorkload) -> None:
+    """Each row's maximum and sum as partial ones in int32 lanes, and the maximum and sum of those."""
+    for name in ("largest", "total"):
+        key = sch.get_loops(sch.get_sblock(name))[-1]
+        _, lane = sch.split(key, [None, vector_width(workload.length, workload.lanes // 2)])
+        sch.rfactor(lane, factor_axis=3)
+
+
+def vectorize_softmax(sch: Schedule, workload: AttentionWorkload) -> None:
+    """Lanes for the element-wise blocks and for the partial sums and maxima of a row."""
+    for name in ("probabilities", "exponential"):
+        key = sch.get_loops(sch.get_sblock(name))[-1]
+        _, lane = sch.split(key, [None, vector_width(workload.length, workload.lanes)])
+        sch.vectorize(lane)
+    partial_reductions = [sch.get_sblock(name) for name in ("total_rf", "largest_rf")]
+    steps = []
+    for block in partial_reductions:
+        lane, batch, head, query, step = sch.get_loops(block)[-5:]
+        sch.reorder(batch, head, query, step, lane)
+        sch.vectorize(lane)
+        steps.append(step)
+    for name in ("total", "largest"):
+        lane, batch, head, query = sch.get_loops(sch.get_sblock(name))[-4:]
+        sch.reorder(batch, head, query, lane)
+    for block, step in zip(partial_reductions, steps, strict=True):
+        sch.decompose_reduction(block, step)
+
+
+def tensorize_packing(sch: Schedule, n_block: int) -> None:
+    """The copies of keys and values in whole words and vectors."""
+    row, channel = sch.get_loops(sch.get_sblock("key"))[-2:]
+    row_block, row = sch.split(row, [None, n_block])
+    channel_block, channel = sch.split(channel, [None, K_BLOCK])
+    sch.reorder(row_block, channel_block, row, channel)
+    sch.tensorize(row, register_key_packing(n_block))
+    row, channel = sch.get_loops(sch.get_sblock("value"))[-2:]
+    row_block, row = sch.split(row, [None, K_BLOCK])
+    channel_block, channel = sch.split(channel, [None, n_block])
+    sch.reorder(row_block, channel_block, row, channel)
+    sch.tensorize(row, register_value_packing(n_block))
