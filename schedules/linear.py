@@ -35,8 +35,10 @@ class LinearWorkload:
 
 def weight_layout(features: frozenset[str], channels: int, inputs: int) -> PackedLayout:
     """The layout for a [channels, inputs] weight: one for all lengths, since the buckets share their weights."""
+    unsigned = activation_zero_point(features) != 0
     for micro_kernel in MICRO_KERNELS:
-        if micro_kernel.feature in features and micro_kernel.layout.fits(channels, inputs):
+        usable = micro_kernel.feature in features and micro_kernel.unsigned == unsigned
+        if usable and micro_kernel.layout.fits(channels, inputs):
             return micro_kernel.layout
     return ROW_MAJOR
 
@@ -101,9 +103,11 @@ class DotProductLinear:
         return self.dot_product.name
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
+        if lacking := missing(self.dot_product.feature, features):
+            return lacking
         if workload.layout != self.dot_product.layout or workload.unsigned != self.dot_product.unsigned:
             return "the weight is packed for another instruction"
-        return missing(self.dot_product.feature, features)
+        return None
 
     def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
         dot_product = self.dot_product
@@ -158,7 +162,9 @@ class PlainLinear:
 LINEAR_STRATEGIES: tuple[Strategy[LinearWorkload], ...] = (
     AmxLinear(),
     *(
-        DotProductLinear(micro_kernel) if isinstance(micro_kernel, DotProduct) else RegisterTileLinear(micro_kernel)
+        DotProductLinear(micro_kernel)
+        if isinstance(micro_kernel, DotProduct)
+        else RegisterTileLinear(micro_kernel)
         for micro_kernel in MICRO_KERNELS
     ),
     PlainLinear(),

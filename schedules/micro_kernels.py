@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .intrinsics import neon
+from .intrinsics.avx2 import register_sign_multiply
 from .intrinsics.x86 import register_vnni
 from .layout import PackedLayout
 from .vectors import widest_divisor
@@ -66,6 +67,24 @@ MICRO_KERNELS: tuple[DotProduct | RegisterTile, ...] = (
         accumulators=24,
         tile_blocks=4,
         register=lambda: register_vnni(16, "llvm.x86.avx512.vpdpbusd.512"),
+    ),
+    DotProduct(
+        name="avx_vnni",
+        feature="avx_vnni",
+        layout=PackedLayout(8, 4),
+        unsigned=True,
+        accumulators=12,
+        tile_blocks=3,
+        register=lambda: register_vnni(8, "llvm.x86.avx512.vpdpbusd.256"),
+    ),
+    DotProduct(
+        name="avx2",
+        feature="avx2",
+        layout=PackedLayout(8, 4),
+        unsigned=False,
+        accumulators=8,
+        tile_blocks=2,
+        register=register_sign_multiply,
     ),
     RegisterTile(
         name="neon_dotprod",

@@ -31,9 +31,11 @@ class RegisterTileLinear:
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
         tile = self.register_tile
+        if lacking := missing(tile.feature, features):
+            return lacking
         if workload.layout != tile.layout or workload.unsigned != tile.unsigned:
             return "the weight is packed for another instruction"
-        return missing(tile.feature, features) or not_a_multiple("inputs", workload.inputs, tile.step)
+        return not_a_multiple("inputs", workload.inputs, tile.step)
 
     def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
         rows, blocks = self.register_tile.register_tile(workload.rows, workload.channels)

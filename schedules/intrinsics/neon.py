@@ -57,12 +57,16 @@ def register_sdot(rows: int, blocks: int, inputs: int) -> str:
                     for block in T.unroll(blocks):
                         for row in T.unroll(rows):
                             for half in T.unroll(2):
-                                C[row, T.ramp(block * 8 + half * LANES, 1, LANES)] = tirx.call_llvm_pure_intrin(
-                                    "int32x4",
-                                    SDOT,
-                                    C.vload([row, block * 8 + half * LANES], dtype="int32x4"),
-                                    B.vload([block, step * 4 + group, half * LANES, 0], dtype="int8x16"),
-                                    broadcast_lane(A.vload([row, step * VECTOR_BYTES], dtype="int8x16"), group),
+                                C[row, T.ramp(block * 8 + half * LANES, 1, LANES)] = (
+                                    tirx.call_llvm_pure_intrin(
+                                        "int32x4",
+                                        SDOT,
+                                        C.vload([row, block * 8 + half * LANES], dtype="int32x4"),
+                                        B.vload([block, step * 4 + group, half * LANES, 0], dtype="int8x16"),
+                                        broadcast_lane(
+                                            A.vload([row, step * VECTOR_BYTES], dtype="int8x16"), group
+                                        ),
+                                    )
                                 )
 
     return _register("sdot", SDOT_LAYOUT, rows, blocks, inputs, implementation)
@@ -209,5 +213,7 @@ def _register(
                     )
 
     name = f"intbert.neon_{instruction}_{rows}x{blocks}x{inputs}"
-    TensorIntrin.register(name, description_of_one_row if rows == 1 else description, implementation, override=True)
+    TensorIntrin.register(
+        name, description_of_one_row if rows == 1 else description, implementation, override=True
+    )
     return name
