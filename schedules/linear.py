@@ -34,7 +34,7 @@ class LinearWorkload:
 
 
 def weight_layout(features: frozenset[str], channels: int, inputs: int) -> PackedLayout:
-    """The layout for a [channels, inputs] weight: one for all lengths, since the buckets share their weights."""
+    """The layout for a [channels, inputs] weight: one for all lengths, since buckets share their weights."""
     unsigned = activation_zero_point(features) != 0
     for micro_kernel in MICRO_KERNELS:
         usable = micro_kernel.feature in features and micro_kernel.unsigned == unsigned
@@ -105,9 +105,8 @@ class DotProductLinear:
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
         if lacking := missing(self.dot_product.feature, features):
             return lacking
-        if workload.layout != self.dot_product.layout or workload.unsigned != self.dot_product.unsigned:
-            return "the weight is packed for another instruction"
-        return None
+        packed = workload.layout == self.dot_product.layout and workload.unsigned == self.dot_product.unsigned
+        return None if packed else "the weight is packed for another instruction"
 
     def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
         dot_product = self.dot_product
@@ -162,9 +161,7 @@ class PlainLinear:
 LINEAR_STRATEGIES: tuple[Strategy[LinearWorkload], ...] = (
     AmxLinear(),
     *(
-        DotProductLinear(micro_kernel)
-        if isinstance(micro_kernel, DotProduct)
-        else RegisterTileLinear(micro_kernel)
+        DotProductLinear(micro_kernel) if isinstance(micro_kernel, DotProduct) else RegisterTileLinear(micro_kernel)
         for micro_kernel in MICRO_KERNELS
     ),
     PlainLinear(),

@@ -14,7 +14,7 @@ from .vectors import widest_divisor
 
 @dataclass(frozen=True)
 class DotProduct:
-    """An instruction (or a short sequence) that adds ``k_block`` products to each of ``n_block`` accumulators."""
+    """Instructions that add ``k_block`` products to each of ``n_block`` accumulators."""
 
     name: str
     feature: str
@@ -36,7 +36,7 @@ class DotProduct:
 
 @dataclass(frozen=True)
 class RegisterTile:
-    """A sequence of instructions for a register tile's whole reduction: its loop over the inputs is inside."""
+    """Instructions for a register tile's whole reduction: the loop over the inputs is inside."""
 
     name: str
     feature: str

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .linear import LinearWorkload
 
 CACHED_WEIGHT_BYTES = 16 * 1024
-"""Half of the smallest first-level data cache: of an Armv8.0 core, 32 KiB. The activations need the other half."""
+"""Half of the first-level data cache of an Armv8.0 core, 32 KiB; the activations need the other half."""
 
 
 @dataclass(frozen=True)
 class RegisterTileLinear:
-    """Groups of columns whose weights stay in the first-level cache; in a group, register tiles row by row."""
+    """Groups of columns whose weights stay in the first-level cache; in each, tiles row by row."""
 
     register_tile: RegisterTile
 
@@ -40,9 +40,7 @@ class RegisterTileLinear:
     def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
         rows, blocks = self.register_tile.register_tile(workload.rows, workload.channels)
         columns = blocks * self.register_tile.layout.n_block
-        group = widest_divisor(
-            workload.channels // columns, max(1, CACHED_WEIGHT_BYTES // (columns * workload.inputs))
-        )
+        group = widest_divisor(workload.channels // columns, max(1, CACHED_WEIGHT_BYTES // (columns * workload.inputs)))
         width = vector_width(columns, workload.lanes)
         intrinsic = self.register_tile.register(rows, blocks, workload.inputs)
         sch = Schedule(tvm.IRModule({"main": kernel}))

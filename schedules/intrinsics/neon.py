@@ -1,7 +1,7 @@
 """Arm NEON: a register tile of int8 x int8 into int32, its whole reduction as one intrinsic.
 
-The loop over the inputs is inside, so that the order of the instructions is ours: what LLVM gets to see of a tile
-unrolled row by row needs more registers than there are.
+The loop over the inputs is inside, so that the order of the instructions is ours: a tile that is unrolled
+row by row needs more registers than there are.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ ADDP = "llvm.aarch64.neon.addp"
 
 
 def register_sdot(rows: int, blocks: int, inputs: int) -> str:
-    """Registers ``C[rows, 8 * blocks] += A[rows, inputs] * B[blocks, inputs / 4, 8, 4]`` with sdot; its name.
+    """Registers ``C[rows, 8 * blocks] += A[rows, inputs] * B[blocks, inputs / 4, 8, 4]``; its name.
 
-    Armv8.2's sdot multiplies by four bytes that are one of the four lanes of a vector: a row's 16 activations are one
-    load, and no instruction broadcasts them. ``inputs`` is a multiple of 16.
+    Armv8.2's sdot multiplies by four bytes that are one of the four lanes of a vector: a row's 16 activations
+    are one load, and no instruction broadcasts them. ``inputs`` is a multiple of 16.
     """
     channels = blocks * SDOT_LAYOUT.n_block
 
@@ -73,11 +73,11 @@ def register_sdot(rows: int, blocks: int, inputs: int) -> str:
 
 
 def register_smull(rows: int, blocks: int, inputs: int) -> str:
-    """Registers ``C[rows, 4 * blocks] += A[rows, inputs] * B[blocks, inputs / 16, 4, 16]`` with smull; its name.
+    """Registers ``C[rows, 4 * blocks] += A[rows, inputs] * B[blocks, inputs / 16, 4, 16]``; its name.
 
-    Armv8.0 has no dot product. smull and smlal2 add two products of bytes within [-127, 127] in each of eight int16
-    lanes: at most 2 * 127^2 = 32258, exact. sadalp adds those to four int32 lanes of one output channel; they are
-    added up at the end (the scheme of ruy's NEON kernels). ``inputs`` is a multiple of 16.
+    Armv8.0 has no dot product. smull and smlal2 add two products of bytes within [-127, 127] in each of eight
+    int16 lanes: at most 2 * 127^2 = 32258, exact. sadalp adds those to four int32 lanes of one output channel;
+    they are added up at the end (the scheme of ruy's NEON kernels). ``inputs`` is a multiple of 16.
     """
     channels = blocks * LANES
 
