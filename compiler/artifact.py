@@ -49,9 +49,7 @@ class Bucket:
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.length < 1:
-            raise ArtifactError(
-                f"bucket of batch {self.batch} and length {self.length}: both must be positive"
-            )
+            raise ArtifactError(f"bucket of batch {self.batch} and length {self.length}: both must be positive")
 
     @property
     def function(self) -> str:
@@ -151,14 +149,11 @@ class Manifest:
         return cls(
             **{
                 **document,
-                "target": ArtifactTarget(
-                    **{**document["target"], "features": tuple(document["target"]["features"])}
-                ),
+                "target": ArtifactTarget(**{**document["target"], "features": tuple(document["target"]["features"])}),
                 "architecture": architecture_from_json(document["architecture"]),
                 "buckets": tuple(Bucket(**bucket) for bucket in document["buckets"]),
                 "weights": tuple(
-                    WeightRecord(**{**weight, "shape": tuple(weight["shape"])})
-                    for weight in document["weights"]
+                    WeightRecord(**{**weight, "shape": tuple(weight["shape"])}) for weight in document["weights"]
                 ),
                 "output": Output(
                     **{
@@ -200,8 +195,7 @@ def read_manifest(folder: Path) -> Manifest:
         version = document["schema_version"]
         if version != SCHEMA_VERSION:
             raise ArtifactError(
-                f"{folder}: manifest schema version {version}, this intbert reads {SCHEMA_VERSION}; "
-                "compile it again"
+                f"{folder}: manifest schema version {version}, this intbert reads {SCHEMA_VERSION}; compile it again"
             )
         return Manifest.from_document(document)
     except (FileNotFoundError, NotADirectoryError):
@@ -209,9 +203,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder} is not an artifact: no {MANIFEST_FILE}; make one with `intbert compile`"
         ) from None
     except (KeyError, TypeError, ValueError, AttributeError, QuantizedModelError) as error:
-        raise ArtifactError(
-            f"{folder}: damaged {MANIFEST_FILE} ({error!r}); compile or copy it again"
-        ) from error
+        raise ArtifactError(f"{folder}: damaged {MANIFEST_FILE} ({error!r}); compile or copy it again") from error
 
 
 def verify_files(manifest: Manifest, folder: Path) -> None:
@@ -232,9 +224,7 @@ def verify_files(manifest: Manifest, folder: Path) -> None:
                 f"{path}: {size} bytes, the manifest says {record.bytes}; compile or copy the artifact again"
             )
         if file_sha256(path) != record.sha256:
-            raise ArtifactError(
-                f"{path}: its SHA-256 is not the manifest's; compile or copy the artifact again"
-            )
+            raise ArtifactError(f"{path}: its SHA-256 is not the manifest's; compile or copy the artifact again")
 
 
 def check_machine(manifest: Manifest) -> None:

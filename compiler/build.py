@@ -78,7 +78,9 @@ def choose_buckets(model: QuantizedModel, lengths: Sequence[int] | None, batches
     if lengths is None:
         lengths = [length for length in DEFAULT_LENGTHS if length <= positions] or [positions]
     if too_long := [length for length in lengths if length > positions]:
-        raise QuantizedModelError(f"length {too_long[0]} exceeds the model's {positions} positions; use shorter --lengths")
+        raise QuantizedModelError(
+            f"length {too_long[0]} exceeds the model's {positions} positions; use shorter --lengths"
+        )
     return tuple(sorted({Bucket(length, batch) for length in lengths for batch in batches}))
 
 

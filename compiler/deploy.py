@@ -39,8 +39,6 @@ def deploy(
             compile_model(model, target, lengths=lengths, batches=batches, output=artifact, progress=progress)
             pack(artifact, staging)
     else:
-        compile_model(
-            model, target, lengths=lengths, batches=batches, output=output, force=force, progress=progress
-        )
+        compile_model(model, target, lengths=lengths, batches=batches, output=output, force=force, progress=progress)
     with opened(output) as folder:
         return read_manifest(folder)

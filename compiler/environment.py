@@ -55,9 +55,7 @@ def _python() -> Iterator[Check]:
     good = sys.version_info >= OLDEST_PYTHON
     wanted = ".".join(map(str, OLDEST_PYTHON))
     status = Status.OK if good else Status.FAILED
-    yield Check(
-        "python", status, platform.python_version(), "" if good else f"install Python {wanted} or later"
-    )
+    yield Check("python", status, platform.python_version(), "" if good else f"install Python {wanted} or later")
 
 
 def _pins() -> Iterator[Check]:

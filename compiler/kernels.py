@@ -77,10 +77,12 @@ def build_kernel(operator: Operator, shape: Shape) -> Kernel:
     raise AssertionError(f"no kernel is registered for {type(operator).__name__}")
 
 
-@singledispatch
 def parameters(operator: Operator, shape: Shape) -> list[NDArray[Any]]:
     """The constants of ``operator`` as its kernel for ``shape`` reads them."""
-    return operator.parameters() if hasattr(operator, "parameters") else []
+    if isinstance(operator, Linear):
+        layout = weight_layout(shape.features, operator.channels, operator.inputs)
+        return operator.parameters(layout, shape.zero_point)
+    return operator.parameters()
 
 
 def structure(operator: Operator) -> Hashable:
@@ -110,18 +112,10 @@ def _(operator: Linear, shape: Shape) -> Kernel:
     return _scheduled(LINEAR_STRATEGIES, kernel, workload, shape, 1)
 
 
-@parameters.register
-def _(operator: Linear, shape: Shape) -> list[NDArray[Any]]:
-    layout = weight_layout(shape.features, operator.channels, operator.inputs)
-    return operator.parameters(layout, shape.zero_point)
-
-
 @build_kernel.register
 def _(operator: Attention, shape: Shape) -> Kernel:
     heads, head_dim = operator.heads, operator.head_dim
-    workload = AttentionWorkload(
-        shape.batch, shape.length, heads, head_dim, shape.output_zero_point != 0, shape.lanes
-    )
+    workload = AttentionWorkload(shape.batch, shape.length, heads, head_dim, shape.output_zero_point != 0, shape.lanes)
     selection = select(ATTENTION_STRATEGIES, workload, shape.features)
     strategy = selection.strategy
     signs = OperandSigns(strategy.operand_signs)

@@ -168,7 +168,10 @@ class _Lowering:
         if self.model.architecture.activation is Activation.RELU:
             ratio = self._weight_scale(linear) * self._scale(source) / self._scale(output)
             self._linear(
-                linear, source, output, Quantized(Requantize.from_ratio(linear, ratio, NARROW_LIMIT, relu=True))
+                linear,
+                source,
+                output,
+                Quantized(Requantize.from_ratio(linear, ratio, NARROW_LIMIT, relu=True)),
             )
             return
         scale = self._representable(linear, source, max(self._scale(f"{layer}.activation_input"), MIN_SCALE))
@@ -224,7 +227,11 @@ class _Lowering:
         # Only the narrow output is read; the wide one has as fine a scale as the narrow one's range allows.
         stream_scale = self._scale("head.transform_hidden") * NARROW_LIMIT / WIDE_LIMIT
         self._layer_norm(
-            "head.transform_norm", "head.transform_sum", "head.transform_stream", "head.transform_hidden", stream_scale
+            "head.transform_norm",
+            "head.transform_sum",
+            "head.transform_stream",
+            "head.transform_hidden",
+            stream_scale,
         )
         return self._logits("head.decoder", "head.transform_hidden", "head.transform_hidden")
 

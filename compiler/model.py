@@ -146,7 +146,8 @@ class WeightTensor:
     def __post_init__(self) -> None:
         if self.scale.shape not in ((), (self.values.shape[0],)):
             raise QuantizedModelError(
-                f"weight of shape {self.values.shape} has a scale of shape {self.scale.shape}; one scale, or one per row"
+                f"weight of shape {self.values.shape} has a scale of shape {self.scale.shape}; "
+                "one scale, or one per row"
             )
 
 
@@ -247,7 +248,8 @@ def load(folder: Path) -> QuantizedModel:
         tensors = load_file(folder / MODEL_FILE)
         if document["schema_version"] != SCHEMA_VERSION:
             raise QuantizedModelError(
-                f"{folder}: schema version {document['schema_version']}, this intbert reads {SCHEMA_VERSION}; quantize again"
+                f"{folder}: schema version {document['schema_version']}, this intbert reads {SCHEMA_VERSION}; "
+                "quantize again"
             )
         return QuantizedModel(
             architecture=architecture_from_json(document["architecture"]),
@@ -263,7 +265,8 @@ def load(folder: Path) -> QuantizedModel:
         )
     except FileNotFoundError as error:
         raise QuantizedModelError(
-            f"{folder} is not a quantized model: {Path(error.filename).name} is missing; write one with `intbert quantize`"
+            f"{folder} is not a quantized model: {Path(error.filename).name} is missing; "
+            "write one with `intbert quantize`"
         ) from None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise QuantizedModelError(f"{folder}: damaged quantized model ({error}); quantize it again") from error

@@ -14,6 +14,7 @@ from .graph import ATTENTION_MASK, INPUT_IDS, TOKEN_TYPE_IDS, IntegerGraph
 from .lowering import lower
 from .model import QuantizedModel
 
+
 def run(
     model: QuantizedModel,
     input_ids: ArrayLike,

@@ -23,9 +23,7 @@ class OracleModel:
     def __init__(self, model: QuantizedModel, max_length: int = 128) -> None:
         """``max_length``: tokens; a text with more of them is cut."""
         if model.tokenizer is None:
-            raise InputError(
-                "the quantized model has no tokenizer; quantize a checkpoint that has tokenizer.json"
-            )
+            raise InputError("the quantized model has no tokenizer; quantize a checkpoint that has tokenizer.json")
         self._model = model
         self._graph = lower(model)
         self._tokenizer = Tokenizer(model.tokenizer / TOKENIZER_FILE)

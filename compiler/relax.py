@@ -41,7 +41,8 @@ class WeightTable:
             self.names.append(f"{operator}.{position}")
             self.arrays.append(np.ascontiguousarray(array))
         stored = self.arrays[self._index[key]]
-        assert stored.shape == array.shape and stored.dtype == array.dtype, f"{operator}: buckets disagree"
+        same = (stored.shape, stored.dtype) == (array.shape, array.dtype)
+        assert same, f"{operator}: the buckets disagree on its constants"
         return self._index[key]
 
 
@@ -103,15 +104,13 @@ def _bucket_calls(
     graph: IntegerGraph, bucket: Bucket, features: frozenset[str], weights: WeightTable
 ) -> Iterator[Call]:
     zero_point = activation_zero_point(features)
-    shapes: dict[str, tuple[int, ...]] = {name: (bucket.batch, bucket.length) for name in INPUTS}
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(INPUTS, (bucket.batch, bucket.length))
     kernels: dict[Any, Kernel] = {}
     for step in graph.steps:
         rows, channels = shapes[step.inputs[0]]
         # Attention multiplies narrow values with each other: they stay signed.
         signed = any(isinstance(c.operator, Attention) for name in step.outputs for c in graph.consumers(name))
-        shape = Shape(
-            bucket.batch, bucket.length, rows, channels, zero_point, 0 if signed else zero_point, features
-        )
+        shape = Shape(bucket.batch, bucket.length, rows, channels, zero_point, 0 if signed else zero_point, features)
         key = (structure(step.operator), shape)
         if key not in kernels:
             kernels[key] = build_kernel(step.operator, shape)
@@ -129,7 +128,11 @@ def _output_types(kernel: Kernel, step: Step) -> list[tuple[tuple[int, ...], str
 
 
 def _emit_function(
-    builder: relax.BlockBuilder, graph: IntegerGraph, bucket: Bucket, calls: Iterable[Call], weights: WeightTable
+    builder: relax.BlockBuilder,
+    graph: IntegerGraph,
+    bucket: Bucket,
+    calls: Iterable[Call],
+    weights: WeightTable,
 ) -> None:
     inputs = {name: relax.Var(name, relax.TensorType((bucket.batch, bucket.length), "int32")) for name in INPUTS}
     # Opaque to Relax: it would otherwise check every tensor of the tuple anew at every call.

@@ -67,9 +67,7 @@ def _refuse_existing_folder(output: Path, force: bool) -> None:
         raise OutputError(f"{output} is not a folder; remove it or choose another name")
     names = {entry.name for entry in output.iterdir()}
     if names and not names & OUR_FILES:
-        raise OutputError(
-            f"{output} was not written by intbert, so --force does not replace it; choose another name"
-        )
+        raise OutputError(f"{output} was not written by intbert, so --force does not replace it; choose another name")
 
 
 def _as_output_error(output: Path, action: Callable[[], None]) -> None:
@@ -81,9 +79,7 @@ def _as_output_error(output: Path, action: Callable[[], None]) -> None:
 
 def _output_error(output: Path, error: BaseException) -> OutputError:
     if is_disk_full(error):
-        return OutputError(
-            f"{output}: the disk is full, nothing was written; free some space and run it again"
-        )
+        return OutputError(f"{output}: the disk is full, nothing was written; free some space and run it again")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return OutputError(f"{output} cannot be written ({reason}); choose another place")
 

@@ -49,12 +49,14 @@ def activation_zero_point(features: frozenset[str]) -> int:
     return UNSIGNED_ZERO_POINT if best is not None and best.unsigned else 0
 
 
+AMX_OPERANDS = amx.Operands("tdpbusd", amx.MAX_DEPTH, left=(4, 5), right=(6, 7))
+
+
 @dataclass(frozen=True)
 class AmxLinear:
     """Blocks of up to 32 x 32 outputs in AMX tile registers."""
 
     name: str = "amx"
-    operands: amx.Operands = amx.Operands("tdpbusd", amx.MAX_DEPTH, left=(4, 5), right=(6, 7))
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
         if not workload.unsigned or workload.layout != PackedLayout(amx.TILE, 4):
@@ -62,13 +64,13 @@ class AmxLinear:
         return (
             missing("amx_int8", features)
             or not_a_multiple("rows", workload.rows, amx.TILE)
-            or not_a_multiple("inputs", workload.inputs, self.operands.depth)
+            or not_a_multiple("inputs", workload.inputs, AMX_OPERANDS.depth)
         )
 
     def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
         rows = widest_divisor(workload.rows // amx.TILE, 2)
         columns = widest_divisor(workload.channels // amx.TILE, 2)
-        intrinsics = amx.register(rows, columns, self.operands)
+        intrinsics = amx.register(rows, columns, AMX_OPERANDS)
         sch = Schedule(tvm.IRModule({"main": kernel}))
         accumulator, output = sch.get_sblock("accumulator"), sch.get_sblock("output")
         store = sch.cache_write(accumulator, 0, amx.SCOPE)
@@ -83,13 +85,13 @@ class AmxLinear:
         sch.vectorize(lane)
         sch.unroll(vectors)
         tile_row, tile_column, reduction = sch.get_loops(accumulator)[-3:]
-        step, inner = sch.split(reduction, [None, self.operands.depth])
+        step, inner = sch.split(reduction, [None, AMX_OPERANDS.depth])
         sch.reorder(step, tile_row, tile_column, inner)
         zero = sch.decompose_reduction(accumulator, step)
         sch.tensorize(sch.get_loops(zero)[-2], intrinsics.zero)
         sch.tensorize(tile_row, intrinsics.dot)
         sch.tensorize(sch.get_loops(store)[-2], intrinsics.store)
-        return wrap_body_of_outer_loop(sch.mod["main"], amx.with_tiles([self.operands]))
+        return wrap_body_of_outer_loop(sch.mod["main"], amx.with_tiles([AMX_OPERANDS]))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,13 @@ def wrap_body_of_outer_loop(function: Any, wrap: Callable[[Any], Any]) -> Any:
     loop = root.body
     assert isinstance(loop, tirx.For), "the schedule must leave one outermost loop"
     wrapped = tirx.For(
-        loop.loop_var, loop.min, loop.extent, loop.kind, wrap(loop.body), loop.thread_binding, loop.annotations
+        loop.loop_var,
+        loop.min,
+        loop.extent,
+        loop.kind,
+        wrap(loop.body),
+        loop.thread_binding,
+        loop.annotations,
     )
     block = SBlock(
         root.iter_vars, root.reads, root.writes, root.name_hint, wrapped,

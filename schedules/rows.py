@@ -41,7 +41,16 @@ class LayerNormRows:
         row, channel = sch.get_loops(sch.get_sblock("wide"))
         vectors, lane = sch.split(channel, [None, width])
         sch.reverse_compute_at(narrow, vectors, preserve_unit_loops=True)
-        for name in ("bits", "reciprocal", "half_exponent", "squares", "squares_rf", "mean", "total", "total_rf"):
+        for name in (
+            "bits",
+            "reciprocal",
+            "half_exponent",
+            "squares",
+            "squares_rf",
+            "mean",
+            "total",
+            "total_rf",
+        ):
             sch.compute_at(sch.get_sblock(name), row, preserve_unit_loops=True)
         sch.vectorize(lane)
         sch.vectorize(sch.get_loops(narrow)[-1])

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 Workload = TypeVar("Workload", contravariant=True)
-Chosen = TypeVar("Chosen")
 
 
 class Strategy(Protocol[Workload]):
@@ -32,6 +31,9 @@ class Strategy(Protocol[Workload]):
         ...
 
 
+Chosen = TypeVar("Chosen", bound=Strategy[Any])
+
+
 @dataclass(frozen=True)
 class Selection(Generic[Chosen]):
     """The strategy chosen for a workload, and why the better ones were not, as (name, reason)."""
@@ -40,9 +42,7 @@ class Selection(Generic[Chosen]):
     rejected: tuple[tuple[str, str], ...]
 
 
-def select(
-    strategies: Sequence[Strategy[Workload]], workload: Workload, features: frozenset[str]
-) -> Selection[Strategy[Workload]]:
+def select(strategies: Sequence[Chosen], workload: Any, features: frozenset[str]) -> Selection[Chosen]:
     """The first of ``strategies`` that does not refuse. The last one never may."""
     rejected: list[tuple[str, str]] = []
     for strategy in strategies:

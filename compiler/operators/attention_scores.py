@@ -86,7 +86,9 @@ def _offset_scores(query: Any, key: Any) -> Any:
     )
     k = te.reduce_axis((0, head_dim), "k")
     key_sum = te.compute(
-        (batch, heads, length), lambda b, h, j: te.sum(key[b, h, j, k].astype("int32"), axis=k), name="key_sum"
+        (batch, heads, length),
+        lambda b, h, j: te.sum(key[b, h, j, k].astype("int32"), axis=k),
+        name="key_sum",
     )
     d = te.reduce_axis((0, head_dim), "d")
     product = te.compute(
@@ -95,5 +97,7 @@ def _offset_scores(query: Any, key: Any) -> Any:
         name="scores",
     )
     return te.compute(
-        product.shape, lambda b, h, i, j: product[b, h, i, j] - key_sum[b, h, j] * OFFSET, name="corrected_scores"
+        product.shape,
+        lambda b, h, i, j: product[b, h, i, j] - key_sum[b, h, j] * OFFSET,
+        name="corrected_scores",
     )

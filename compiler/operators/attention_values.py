@@ -6,7 +6,6 @@ compute. Where an ISA cannot mix signs, kernels use ``p - 128`` and add ``128 * 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +47,19 @@ class AttentionValues:
 
 
 def values_stages(
-    probabilities: Any, value: Any, scalars: Any, first_scalar: int, output_zero_point: int, signs: OperandSigns
+    probabilities: Any,
+    value: Any,
+    scalars: Any,
+    first_scalar: int,
+    output_zero_point: int,
+    signs: OperandSigns,
 ) -> Any:
     """TE: the narrow context [batch * length, heads * head_dim], as memory holds it.
 
     Where dot products take signed probabilities, they read ``p - 128``, and ``128 * sum_j value[j, d]`` is added.
     """
     batch, heads, length, head_dim = (int(extent) for extent in value.shape)
-    correct: Callable[..., ex.Expr] = lambda total, b, h, d: total
+    value_sum = None
     if signs is OperandSigns.SIGNED:
         k = te.reduce_axis((0, length), "k")
         value_sum = te.compute(
@@ -69,7 +73,6 @@ def values_stages(
             lambda b, h, i, j: (unsigned[b, h, i, j].astype("int16") - ex.constant(OFFSET, "int16")).astype("int8"),
             name="offset_probabilities",
         )
-        correct = lambda total, b, h, d: total + value_sum[b, h, d] * OFFSET  # noqa: E731
     j = te.reduce_axis((0, length), "j")
     accumulator = te.compute(
         (batch, heads, length, head_dim),
@@ -82,7 +85,9 @@ def values_stages(
 
     def element(row: Any, channel: Any) -> ex.Expr:
         b, h, i, d = row // length, channel // head_dim, row % length, channel % head_dim
-        total = correct(accumulator[b, h, i, d], b, h, d)
+        total = accumulator[b, h, i, d]
+        if value_sum is not None:
+            total = total + value_sum[b, h, d] * OFFSET
         narrow = requantize_expression(total + rounding, shift, multiplier, -NARROW_LIMIT, NARROW_LIMIT)
         return ex.store_narrow(narrow, output_zero_point)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,11 @@ class Epilogue(Protocol):
         ...
 
     def expression(
-        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+        self,
+        rounded: ex.Expr,
+        channel: Sequence[ex.Expr],
+        scalars: Sequence[ex.Expr],
+        residual: ex.Expr | None,
     ) -> ex.Expr:
         """TE: ``channel`` holds this channel's (shift, multiplier)."""
         ...
@@ -75,7 +79,10 @@ class Quantized:
     """To narrow or wide values; the lower clamp at 0 is a ReLU."""
 
     requantize: Requantize
-    takes_residual: ClassVar[bool] = False
+
+    @property
+    def takes_residual(self) -> bool:
+        return False
 
     @property
     def kind(self) -> str:
@@ -95,9 +102,14 @@ class Quantized:
         return self.requantize.bounds(q)
 
     def expression(
-        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+        self,
+        rounded: ex.Expr,
+        channel: Sequence[ex.Expr],
+        scalars: Sequence[ex.Expr],
+        residual: ex.Expr | None,
     ) -> ex.Expr:
-        return requantize_expression(rounded, *channel, self.requantize.low, self.requantize.limit)
+        shift, multiplier = channel
+        return requantize_expression(rounded, shift, multiplier, self.requantize.low, self.requantize.limit)
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,10 @@ class Activated:
     requantize: Requantize
     gelu: Gelu
     output: Narrow | Rescale
-    takes_residual: ClassVar[bool] = False
+
+    @property
+    def takes_residual(self) -> bool:
+        return False
 
     @property
     def kind(self) -> str:
@@ -130,13 +145,20 @@ class Activated:
         return self.output.bounds(activated).clamp(Interval.symmetric(WIDE_LIMIT))
 
     def expression(
-        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+        self,
+        rounded: ex.Expr,
+        channel: Sequence[ex.Expr],
+        scalars: Sequence[ex.Expr],
+        residual: ex.Expr | None,
     ) -> ex.Expr:
-        wide = requantize_expression(rounded, *channel, -WIDE_LIMIT, WIDE_LIMIT)
-        activated = gelu_expression(wide, *scalars[:3])
+        shift, multiplier = channel
+        wide = requantize_expression(rounded, shift, multiplier, -WIDE_LIMIT, WIDE_LIMIT)
+        clip, normalization, coefficient, *output = scalars
+        activated = gelu_expression(wide, clip, normalization, coefficient)
         if isinstance(self.output, Narrow):
-            return narrow_expression(activated, *scalars[3:])
-        return ex.clamp(rescale_expression(activated, *scalars[3:]), -WIDE_LIMIT, WIDE_LIMIT)
+            mantissa, power = output
+            return narrow_expression(activated, mantissa, power)
+        return ex.clamp(rescale_expression(activated, output[0]), -WIDE_LIMIT, WIDE_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -145,9 +167,18 @@ class ResidualAdd:
 
     requantize: Requantize
     rescale: Rescale
-    kind: ClassVar[str] = "residual_add"
-    output_dtype: ClassVar[str] = "int16"
-    takes_residual: ClassVar[bool] = True
+
+    @property
+    def kind(self) -> str:
+        return "residual_add"
+
+    @property
+    def output_dtype(self) -> str:
+        return "int16"
+
+    @property
+    def takes_residual(self) -> bool:
+        return True
 
     def scalars(self) -> list[int]:
         return [self.rescale.multiplier]
@@ -162,9 +193,14 @@ class ResidualAdd:
         return Interval.symmetric(WIDE_LIMIT)
 
     def expression(
-        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+        self,
+        rounded: ex.Expr,
+        channel: Sequence[ex.Expr],
+        scalars: Sequence[ex.Expr],
+        residual: ex.Expr | None,
     ) -> ex.Expr:
-        wide = requantize_expression(rounded, *channel, -WIDE_LIMIT, WIDE_LIMIT)
+        shift, multiplier = channel
+        wide = requantize_expression(rounded, shift, multiplier, -WIDE_LIMIT, WIDE_LIMIT)
         total = ex.saturating_add_int16(wide, rescale_expression(residual, scalars[0]))
         return ex.clamp(total, -WIDE_LIMIT, WIDE_LIMIT)
 
@@ -173,10 +209,21 @@ class ResidualAdd:
 class Logits:
     """The accumulators themselves, bias added: the integer output of a classifier."""
 
-    kind: ClassVar[str] = "logits"
-    output_dtype: ClassVar[str] = "int32"
-    takes_residual: ClassVar[bool] = False
-    requantize: ClassVar[None] = None
+    @property
+    def kind(self) -> str:
+        return "logits"
+
+    @property
+    def output_dtype(self) -> str:
+        return "int32"
+
+    @property
+    def takes_residual(self) -> bool:
+        return False
+
+    @property
+    def requantize(self) -> None:
+        return None
 
     def scalars(self) -> list[int]:
         return []
@@ -188,7 +235,11 @@ class Logits:
         return q
 
     def expression(
-        self, rounded: ex.Expr, channel: Sequence[ex.Expr], scalars: Sequence[ex.Expr], residual: ex.Expr | None
+        self,
+        rounded: ex.Expr,
+        channel: Sequence[ex.Expr],
+        scalars: Sequence[ex.Expr],
+        residual: ex.Expr | None,
     ) -> ex.Expr:
         return rounded
 

@@ -174,7 +174,8 @@ def layer_norm_kernel(rows: int, n: int, output_zero_point: int) -> Any:
     k = te.reduce_axis((0, n), "k")
     squares = te.compute((rows,), lambda i: te.sum(squared_difference(i, k), axis=k), name="squares")
     half_exponent = te.compute(
-        (rows,), lambda i: ex.minimum(ex.leading_zeros(squares[i]) - 1, ex.constant(30, "int32")) >> 1,
+        (rows,),
+        lambda i: ex.minimum(ex.leading_zeros(squares[i]) - 1, ex.constant(30, "int32")) >> 1,
         name="half_exponent",
     )
 

@@ -98,7 +98,8 @@ def linear_kernel(linear: Linear, rows: int, layout: PackedLayout, zero_point: i
     accumulator = te.compute(
         (rows, n),
         lambda i, j: te.sum(
-            x[i, reduction].astype("int32") * weight[layout.index(j, reduction)].astype("int32"), axis=reduction
+            x[i, reduction].astype("int32") * weight[layout.index(j, reduction)].astype("int32"),
+            axis=reduction,
         ),
         name="accumulator",
     )

@@ -69,7 +69,8 @@ class MaskedSoftmax:
         left, right = max(exponent, 0), max(-exponent, 0)
         if left > 14 or right > 15:
             raise BoundsError(
-                f"{name}: a score's step of {scale:.3g} cannot be represented; quantize again with more calibration data"
+                f"{name}: a score's step of {scale:.3g} cannot be represented; "
+                "quantize again with more calibration data"
             )
         return cls(name, (Q15_ONE << right) >> left, left, right, multiplier)
 
@@ -113,9 +114,7 @@ def exponential_expression(
     lanes = ((ex.minimum(distance, cap) << left) >> right).astype("int16")
     octaves = ex.rounding_multiply_high(lanes, multiplier.astype("int16"))
     fraction = (octaves & ex.constant(2**FRACTION_BITS - 1, "int16")) << ex.constant(15 - FRACTION_BITS, "int16")
-    base = ex.constant(SQUARE_OFFSET, "int16") - ex.rounding_multiply_high(
-        fraction, ex.constant(SQUARE_SLOPE, "int16")
-    )
+    base = ex.constant(SQUARE_OFFSET, "int16") - ex.rounding_multiply_high(fraction, ex.constant(SQUARE_SLOPE, "int16"))
     # The polynomial is at most 1.0003 in Q15: as uint16 it cannot wrap, and the shift needs no sign.
     square = ex.rounding_multiply_high(base, base).astype("uint16")
     polynomial = ex.minimum(square + ex.constant(CONSTANT, "uint16"), ex.constant(Q15_ONE, "uint16"))
@@ -132,9 +131,7 @@ def softmax_stages(scores: Any, mask: Any, scalars: Any) -> Any:
     def masked(b: Any, h: Any, i: Any, column: Any) -> ex.Expr:
         return ex.select(mask[b, column] != 0, scores[b, h, i, column], masked_score)
 
-    largest = te.compute(
-        (batch, heads, length), lambda b, h, i: te.max(masked(b, h, i, j), axis=j), name="largest"
-    )
+    largest = te.compute((batch, heads, length), lambda b, h, i: te.max(masked(b, h, i, j), axis=j), name="largest")
 
     def exponential_element(b: Any, h: Any, i: Any, column: Any) -> ex.Expr:
         value = exponential_expression(
@@ -145,12 +142,15 @@ def softmax_stages(scores: Any, mask: Any, scalars: Any) -> Any:
     exponential = te.compute((batch, heads, length, length), exponential_element, name="exponential")
     k = te.reduce_axis((0, length), "k")
     total = te.compute(
-        (batch, heads, length), lambda b, h, i: te.sum(exponential[b, h, i, k].astype("int32"), axis=k), name="total"
+        (batch, heads, length),
+        lambda b, h, i: te.sum(exponential[b, h, i, k].astype("int32"), axis=k),
+        name="total",
     )
     bits = te.compute(
         (batch, heads, length),
-        lambda b, h, i: ex.constant(23, "int32")
-        - ex.leading_zeros(ex.maximum(total[b, h, i], ex.constant(MIN_TOTAL, "int32"))),
+        lambda b, h, i: (
+            ex.constant(23, "int32") - ex.leading_zeros(ex.maximum(total[b, h, i], ex.constant(MIN_TOTAL, "int32")))
+        ),
         name="bits",
     )
 

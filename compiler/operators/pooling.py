@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
 from tvm import te
 
 from . import expressions as ex
@@ -34,6 +35,10 @@ class MeanPooling:
         # Kernels divide a non-negative number: they add twice 2^14 for every token first.
         (doubled + Interval(0, (WIDE_LIMIT + 1) * 2 * length)).require("int32", self.name, "the doubled sum")
         return Interval.symmetric(WIDE_LIMIT)
+
+    def parameters(self) -> list[NDArray[Any]]:
+        """It has no constants."""
+        return []
 
 
 def mean_pooling_kernel(batch: int, length: int, hidden: int) -> Any:
@@ -74,6 +79,10 @@ class FirstToken:
     def bounds(self) -> Interval:
         """The output's range: that of any narrow value."""
         return Interval(-128, 127)
+
+    def parameters(self) -> list[NDArray[Any]]:
+        """It has no constants."""
+        return []
 
 
 def first_token_kernel(batch: int, length: int, hidden: int, zero_point: int) -> Any:

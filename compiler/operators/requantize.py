@@ -51,7 +51,7 @@ class Requantize:
 
     @classmethod
     def from_ratio(cls, operator: str, ratio: NDArray[np.float64], limit: int, *, relu: bool = False) -> Requantize:
-        """Represents ``ratio = input scale / output scale`` (one, or one per channel); BoundsError if it is 1 or more."""
+        """Represents ``ratio = input scale / output scale``, one or one per channel; BoundsError if it is 1 or more."""
         ratio = np.atleast_1d(np.asarray(ratio, np.float64))
         target = 2.0**14 if limit > NARROW_LIMIT else math.sqrt(limit * 2.0**15) / math.sqrt(2)
         with np.errstate(divide="ignore", over="ignore"):

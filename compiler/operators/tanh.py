@@ -43,7 +43,8 @@ class Tanh:
     def bounds(self) -> Interval:
         """The output's range; the index of every wide value lies inside the table."""
         index = (Interval.symmetric(WIDE_LIMIT) + WIDE_LIMIT + 1) >> INDEX_SHIFT
-        assert index.low >= 0 and index.high < len(self.table)
+        assert index.low >= 0
+        assert index.high < len(self.table)
         return Interval(int(self.table.min()), int(self.table.max()))
 
     def parameters(self) -> list[NDArray[Any]]:

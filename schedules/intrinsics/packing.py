@@ -45,7 +45,11 @@ def register_key_packing(keys: int) -> str:
 def register_value_packing(channels: int) -> str:
     """Registers ``packed[channels, 4] = rows[4, channels]`` transposed: zero-extended rows, shifted and or-ed."""
     name = f"intbert.pack_values_{channels}"
-    bytes_type, words_type, packed_type = f"uint8x{channels}", f"int32x{channels}", f"int8x{channels * K_BLOCK}"
+    bytes_type, words_type, packed_type = (
+        f"uint8x{channels}",
+        f"int32x{channels}",
+        f"int8x{channels * K_BLOCK}",
+    )
 
     def words(buffer: Any, row: int) -> Any:
         row_bytes = tirx.reinterpret(bytes_type, buffer.vload([row, 0], dtype=f"int8x{channels}"))
