@@ -51,9 +51,7 @@ def register_sign_multiply() -> str:
             T.reads(C[0:CHANNELS], A[0:K_BLOCK], B[0:CHANNELS, 0:K_BLOCK])
             T.writes(C[0:CHANNELS])
             C[T.ramp(T.int32(0), 1, CHANNELS)] = C.vload([0], dtype="int32x8") + dot_product(
-                T.reinterpret(
-                    "int8x32", T.broadcast(T.reinterpret("int32", A.vload([0], dtype="int8x4")), CHANNELS)
-                ),
+                T.reinterpret("int8x32", T.broadcast(T.reinterpret("int32", A.vload([0], dtype="int8x4")), CHANNELS)),
                 B.vload([0, 0], dtype="int8x32"),
             )
 

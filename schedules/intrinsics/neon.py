@@ -45,9 +45,7 @@ def register_sdot(rows: int, blocks: int, inputs: int) -> str:
         stride_b = T.int32()
         stride_c = T.int32()
         A = T.match_buffer(a, (rows, inputs), "int8", offset_factor=1, strides=[stride_a, 1])
-        B = T.match_buffer(
-            b, (blocks, inputs // 4, 8, 4), "int8", offset_factor=1, strides=[stride_b, 32, 4, 1]
-        )
+        B = T.match_buffer(b, (blocks, inputs // 4, 8, 4), "int8", offset_factor=1, strides=[stride_b, 32, 4, 1])
         C = T.match_buffer(c, (rows, channels), "int32", offset_factor=1, strides=[stride_c, 1])
         with T.sblock("root"):
             T.reads(C[0:rows, 0:channels], A[0:rows, 0:inputs], B[0:blocks, 0 : inputs // 4, 0:8, 0:4])
@@ -57,16 +55,12 @@ def register_sdot(rows: int, blocks: int, inputs: int) -> str:
                     for block in T.unroll(blocks):
                         for row in T.unroll(rows):
                             for half in T.unroll(2):
-                                C[row, T.ramp(block * 8 + half * LANES, 1, LANES)] = (
-                                    tirx.call_llvm_pure_intrin(
-                                        "int32x4",
-                                        SDOT,
-                                        C.vload([row, block * 8 + half * LANES], dtype="int32x4"),
-                                        B.vload([block, step * 4 + group, half * LANES, 0], dtype="int8x16"),
-                                        broadcast_lane(
-                                            A.vload([row, step * VECTOR_BYTES], dtype="int8x16"), group
-                                        ),
-                                    )
+                                C[row, T.ramp(block * 8 + half * LANES, 1, LANES)] = tirx.call_llvm_pure_intrin(
+                                    "int32x4",
+                                    SDOT,
+                                    C.vload([row, block * 8 + half * LANES], dtype="int32x4"),
+                                    B.vload([block, step * 4 + group, half * LANES, 0], dtype="int8x16"),
+                                    broadcast_lane(A.vload([row, step * VECTOR_BYTES], dtype="int8x16"), group),
                                 )
 
     return _register("sdot", SDOT_LAYOUT, rows, blocks, inputs, implementation)
@@ -82,9 +76,7 @@ def register_smull(rows: int, blocks: int, inputs: int) -> str:
     channels = blocks * LANES
 
     def sums_of_four(a: Any, b: Any) -> Any:
-        low, high = (
-            tirx.call_llvm_pure_intrin("int16x8", SMULL, half(a), half(b)) for half in (_low_half, _high_half)
-        )
+        low, high = (tirx.call_llvm_pure_intrin("int16x8", SMULL, half(a), half(b)) for half in (_low_half, _high_half))
         return tirx.call_llvm_pure_intrin("int32x4", SADDLP, low + high)
 
     def pairwise_sums(a: Any, b: Any) -> Any:
@@ -213,7 +205,5 @@ def _register(
                     )
 
     name = f"intbert.neon_{instruction}_{rows}x{blocks}x{inputs}"
-    TensorIntrin.register(
-        name, description_of_one_row if rows == 1 else description, implementation, override=True
-    )
+    TensorIntrin.register(name, description_of_one_row if rows == 1 else description, implementation, override=True)
     return name
