@@ -1,4 +1,4 @@
-"""Attention with the linear layers' dot products: keys and values packed once a head, a few queries at a time."""
+"""Attention with the linear layers' micro-kernels: keys and values packed once a head, a few queries at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .attention_stages import (
     tensorize_packing,
     vectorize_softmax,
 )
-from .micro_kernels import DotProduct
+from .micro_kernels import DotProduct, MicroKernel, RegisterTile
 from .strategy import missing, not_a_multiple
 from .vectors import vector_width, widest_divisor
 
@@ -25,30 +25,35 @@ MAX_QUERIES = 8
 
 
 @dataclass(frozen=True)
-class UnsignedAttention:
-    """For instructions that multiply unsigned by signed bytes (vpdpbusd)."""
+class DotProductAttention:
+    """Scores, softmax and values of a few queries of one head; both products in the micro-kernel's register tiles."""
 
-    dot_product: DotProduct
-    operand_signs: str = "unsigned"
+    micro_kernel: MicroKernel
 
     @property
     def name(self) -> str:
-        return self.dot_product.name
+        return self.micro_kernel.name
+
+    @property
+    def operand_signs(self) -> str:
+        return "unsigned" if self.micro_kernel.unsigned else "signed"
 
     def refuse(self, workload: AttentionWorkload, features: frozenset[str]) -> str | None:
-        n_block = self.dot_product.layout.n_block
+        layout = self.micro_kernel.layout
+        block = max(layout.n_block, layout.k_block, getattr(self.micro_kernel, "step", 1))
         return (
-            missing(self.dot_product.feature, features)
-            or not_a_multiple("length", workload.length, n_block)
-            or not_a_multiple("head dimension", workload.head_dim, n_block)
+            missing(self.micro_kernel.feature, features)
+            or not_a_multiple("length", workload.length, block)
+            or not_a_multiple("head dimension", workload.head_dim, block)
         )
 
     def schedule(self, kernel: Any, workload: AttentionWorkload) -> Any:
-        n_block = self.dot_product.layout.n_block
         sch = Schedule(tvm.IRModule({"main": kernel}))
-        lay_out_operands(sch, n_block)
+        layout = self.micro_kernel.layout
+        lay_out_operands(sch, layout)
         sch.compute_inline(sch.get_sblock("query"))
-        sch.compute_inline(sch.get_sblock("corrected_scores"))
+        if self.micro_kernel.unsigned:
+            sch.compute_inline(sch.get_sblock("corrected_scores"))
         split_row_reductions(sch, workload)
         row, channel = sch.get_loops(sch.get_sblock("context"))
         queries = widest_divisor(workload.length, MAX_QUERIES)
@@ -56,35 +61,73 @@ class UnsignedAttention:
         head, lane = sch.split(channel, [workload.heads, workload.head_dim])
         vectors, lane = sch.split(lane, [None, vector_width(workload.head_dim, workload.lanes)])
         sch.reorder(batch, head, block, query, vectors, lane)
-        sch.compute_at(sch.get_sblock("context_accumulator"), block, preserve_unit_loops=True)
-        sch.compute_at(sch.get_sblock("value"), head, preserve_unit_loops=True)
-        for name in (*SOFTMAX_BLOCKS, "scores", "offset_query"):
+        for name in self._blocks_of_queries():
             sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
-        for name in ("key_sum", "key"):
+        for name in ("key_sum", "key") if self.micro_kernel.unsigned else ("value_sum", "key"):
             sch.compute_at(sch.get_sblock(name), head, preserve_unit_loops=True)
+        sch.compute_at(sch.get_sblock("value"), head, preserve_unit_loops=True)
         sch.parallel(sch.fuse(batch, head))
         sch.vectorize(lane)
-        offset_lane = sch.get_loops(sch.get_sblock("offset_query"))[-1]
-        _, offset_lane = sch.split(offset_lane, [None, vector_width(workload.head_dim, workload.lanes)])
-        sch.vectorize(offset_lane)
+        self._vectorize_offset(sch, workload)
         vectorize_softmax(sch, workload)
-        tensorize_packing(sch, n_block)
-        self._tensorize_product(sch, "scores", queries, workload.length)
-        self._tensorize_product(sch, "context_accumulator", queries, workload.head_dim)
+        tensorize_packing(sch, layout)
+        for name, channels, inputs in (
+            ("scores", workload.length, workload.head_dim),
+            ("context_accumulator", workload.head_dim, workload.length),
+        ):
+            tensorize_product(sch, self.micro_kernel, name, queries, channels, inputs)
         return sch.mod["main"]
 
-    def _tensorize_product(self, sch: Schedule, name: str, rows: int, channels: int) -> None:
-        layout = self.dot_product.layout
-        _, blocks = self.dot_product.register_tile(rows, channels)
-        blocks = min(blocks, max(1, self.dot_product.accumulators // rows))
-        blocks = widest_divisor(channels // layout.n_block, blocks)
-        product = sch.get_sblock(name)
-        row, column, reduction = sch.get_loops(product)[-3:]
-        column_block, block, channel = sch.split(column, [None, blocks, layout.n_block])
-        step, inner = sch.split(reduction, [None, layout.k_block])
-        sch.reorder(column_block, step, row, block, channel, inner)
-        zero = sch.decompose_reduction(product, step)
-        sch.tensorize(channel, self.dot_product.register())
-        for loop in (row, block, *sch.get_loops(zero)[-3:-1]):
-            sch.unroll(loop)
-        sch.vectorize(sch.get_loops(zero)[-1])
+    def _blocks_of_queries(self) -> tuple[str, ...]:
+        """What is computed for each block of queries, from the last block to the first."""
+        if self.micro_kernel.unsigned:
+            return ("context_accumulator", *SOFTMAX_BLOCKS, "scores", "offset_query")
+        return ("context_accumulator", "offset_probabilities", *SOFTMAX_BLOCKS, "scores")
+
+    def _vectorize_offset(self, sch: Schedule, workload: AttentionWorkload) -> None:
+        name = "offset_query" if self.micro_kernel.unsigned else "offset_probabilities"
+        extent = workload.head_dim if self.micro_kernel.unsigned else workload.length
+        _, lane = sch.split(sch.get_loops(sch.get_sblock(name))[-1], [None, vector_width(extent, workload.lanes)])
+        sch.vectorize(lane)
+
+
+def tensorize_product(
+    sch: Schedule, micro_kernel: MicroKernel, name: str, rows: int, channels: int, inputs: int
+) -> None:
+    """The reduction block ``name`` [rows, channels], over ``inputs``, in the micro-kernel's register tiles."""
+    tile_rows, blocks = micro_kernel.register_tile(rows, channels)
+    product = sch.get_sblock(name)
+    row, column, reduction = sch.get_loops(product)[-3:]
+    row_block, row = sch.split(row, [None, tile_rows])
+    column_block, column = sch.split(column, [None, blocks * micro_kernel.layout.n_block])
+    sch.reorder(row_block, column_block, row, column, reduction)
+    if isinstance(micro_kernel, RegisterTile):
+        zero = _tensorize_whole_tile(sch, micro_kernel, product, (tile_rows, blocks, inputs))
+    else:
+        zero = _tensorize_steps(sch, micro_kernel, product)
+    zero_row, zero_column = sch.get_loops(zero)[-2:]
+    vectors, lane = sch.split(zero_column, [None, micro_kernel.layout.n_block])
+    sch.unroll(zero_row)
+    sch.unroll(vectors)
+    sch.vectorize(lane)
+
+
+def _tensorize_whole_tile(sch: Schedule, tile: RegisterTile, product: Any, extents: tuple[int, int, int]) -> Any:
+    row, column, _ = sch.get_loops(product)[-3:]
+    zero = sch.decompose_reduction(product, row)
+    # The blockized reduction has no axis for a single row.
+    sch.tensorize(column if extents[0] == 1 else row, tile.register(*extents))
+    return zero
+
+
+def _tensorize_steps(sch: Schedule, dot_product: DotProduct, product: Any) -> Any:
+    layout = dot_product.layout
+    row, column, reduction = sch.get_loops(product)[-3:]
+    block, channel = sch.split(column, [None, layout.n_block])
+    step, inner = sch.split(reduction, [None, layout.k_block])
+    sch.reorder(step, row, block, channel, inner)
+    zero = sch.decompose_reduction(product, step)
+    sch.tensorize(channel, dot_product.register())
+    sch.unroll(row)
+    sch.unroll(block)
+    return zero

@@ -6,6 +6,7 @@ from tvm.s_tir import Schedule
 
 from .attention import AttentionWorkload
 from .intrinsics.packing import K_BLOCK, register_key_packing, register_value_packing
+from .layout import PackedLayout
 from .vectors import vector_width
 
 SOFTMAX_BLOCKS = (
@@ -14,11 +15,10 @@ SOFTMAX_BLOCKS = (
 """From the last to the first, after :func:`split_row_reductions`."""
 
 
-def lay_out_operands(sch: Schedule, n_block: int) -> None:
-    """Keys as [.., j / n, d / 4, n, 4], values as [.., d / n, j / 4, n, 4]: what a dot product reads."""
-    n, k = n_block, K_BLOCK
-    sch.transform_layout("key", ("write", 0), lambda b, h, j, d: (b, h, j // n, d // k, j % n, d % k))
-    sch.transform_layout("value", ("write", 0), lambda b, h, j, d: (b, h, d // n, j // k, d % n, j % k))
+def lay_out_operands(sch: Schedule, layout: PackedLayout) -> None:
+    """Keys as [.., j / n, d / k, n, k], values as [.., d / n, j / k, n, k]: what a micro-kernel reads."""
+    sch.transform_layout("key", ("write", 0), lambda b, h, j, d: (b, h, *layout.index(j, d)))
+    sch.transform_layout("value", ("write", 0), lambda b, h, j, d: (b, h, *layout.index(d, j)))
 
 
 def split_row_reductions(sch: Schedule, workload: AttentionWorkload) -> None:
@@ -49,15 +49,14 @@ def vectorize_softmax(sch: Schedule, workload: AttentionWorkload) -> None:
         sch.decompose_reduction(block, step)
 
 
-def tensorize_packing(sch: Schedule, n_block: int) -> None:
-    """The copies of keys and values in whole words and vectors."""
-    row, channel = sch.get_loops(sch.get_sblock("key"))[-2:]
-    row_block, row = sch.split(row, [None, n_block])
-    channel_block, channel = sch.split(channel, [None, K_BLOCK])
-    sch.reorder(row_block, channel_block, row, channel)
-    sch.tensorize(row, register_key_packing(n_block))
-    row, channel = sch.get_loops(sch.get_sblock("value"))[-2:]
-    row_block, row = sch.split(row, [None, K_BLOCK])
-    channel_block, channel = sch.split(channel, [None, n_block])
-    sch.reorder(row_block, channel_block, row, channel)
-    sch.tensorize(row, register_value_packing(n_block))
+def tensorize_packing(sch: Schedule, layout: PackedLayout) -> None:
+    """The copies of keys and values in whole words and vectors, where the layout groups four inputs."""
+    if layout.k_block != K_BLOCK:
+        return
+    for name, keys_first in (("key", True), ("value", False)):
+        row, channel = sch.get_loops(sch.get_sblock(name))[-2:]
+        row_block, row = sch.split(row, [None, layout.n_block if keys_first else K_BLOCK])
+        channel_block, channel = sch.split(channel, [None, K_BLOCK if keys_first else layout.n_block])
+        sch.reorder(row_block, channel_block, row, channel)
+        register = register_key_packing if keys_first else register_value_packing
+        sch.tensorize(row, register(layout.n_block))

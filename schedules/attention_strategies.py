@@ -6,8 +6,8 @@ from typing import Protocol
 
 from .attention import AttentionWorkload, PlainAttention
 from .attention_amx import AmxAttention
-from .attention_dot_product import UnsignedAttention
-from .micro_kernels import MICRO_KERNELS, DotProduct
+from .attention_dot_product import DotProductAttention
+from .micro_kernels import MICRO_KERNELS
 from .strategy import Strategy
 
 
@@ -22,10 +22,6 @@ class AttentionStrategy(Strategy[AttentionWorkload], Protocol):
 
 ATTENTION_STRATEGIES: tuple[AttentionStrategy, ...] = (
     AmxAttention(),
-    *(
-        UnsignedAttention(micro_kernel)
-        for micro_kernel in MICRO_KERNELS
-        if isinstance(micro_kernel, DotProduct) and micro_kernel.unsigned
-    ),
+    *(DotProductAttention(micro_kernel) for micro_kernel in MICRO_KERNELS),
     PlainAttention(),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from .intrinsics import neon
 from .intrinsics.avx2 import register_sign_multiply
@@ -58,7 +59,9 @@ class RegisterTile:
         return tile_rows, widest_divisor(channels // self.layout.n_block, self.blocks // tile_rows)
 
 
-MICRO_KERNELS: tuple[DotProduct | RegisterTile, ...] = (
+MicroKernel: TypeAlias = DotProduct | RegisterTile
+
+MICRO_KERNELS: tuple[MicroKernel, ...] = (
     DotProduct(
         name="avx512_vnni",
         feature="avx512_vnni",

@@ -16,10 +16,13 @@ from tvm import tirx
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
+from ..layout import PackedLayout
+
 TILE = 16
 MAX_DEPTH = 64
 """Bytes of a tile's row: the inputs that one instruction reduces."""
 K_BLOCK = 4
+LAYOUT = PackedLayout(TILE, K_BLOCK)
 SCOPE = "local"
 ACCUMULATORS = 4
 
