@@ -1,0 +1,125 @@
+"""What the tests of linear strategies share: CPUs that get them, layers with every epilogue, extreme values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tvm
+from intbert.compiler.kernels import Kernel, Shape, build_kernel
+from intbert.compiler.operators.epilogues import Activated, Epilogue, Logits, Quantized, ResidualAdd
+from intbert.compiler.operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
+from intbert.compiler.operators.gelu import Gelu
+from intbert.compiler.operators.linear import Linear
+from intbert.compiler.operators.requantize import Narrow, Requantize, Rescale
+from intbert.schedules.intrinsics.fixed_point import lowering_for
+from intbert.schedules.linear import activation_zero_point, weight_layout
+from intbert.targets import get_target
+from intbert.targets.target import Target
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def epilogues(channels: int) -> dict[str, Epilogue]:
+    """One of every kind, with ratios of accumulator to output scale that differ between the channels."""
+    random = np.random.default_rng(channels)
+    ratio = 2.0 ** random.uniform(-16, -4, channels)
+
+    def requantize(limit: int, relu: bool = False) -> Requantize:
+        return Requantize.from_ratio("layer", ratio, limit, relu=relu)
+
+    wide = requantize(WIDE_LIMIT)
+    gelu = Gelu.from_scale("layer", 2e-3)
+    return {
+        "narrow": Quantized(requantize(NARROW_LIMIT)),
+        "relu": Quantized(requantize(NARROW_LIMIT, relu=True)),
+        "wide": Quantized(wide),
+        "gelu_narrow": Activated(wide, gelu, Narrow.from_ratio("layer", 0.02)),
+        "gelu_wide": Activated(wide, gelu, Rescale.from_ratio("layer", 0.7)),
+        "residual_add": ResidualAdd(wide, Rescale.from_ratio("layer", 0.7)),
+        "logits": Logits(),
+    }
+
+
+EPILOGUES = tuple(epilogues(1))
+
+VALUES: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]] = {
+    "random": lambda random, shape: random.integers(-127, 128, shape),
+    "largest": lambda _, shape: np.full(shape, 127),
+    "smallest": lambda _, shape: np.full(shape, -127),
+    "signs": lambda random, shape: random.choice([-127, 127], shape),
+    "alternating": lambda _, shape: np.where(np.indices(shape).sum(axis=0) % 2, 127, -127),
+    "zero": lambda _, shape: np.zeros(shape, int),
+}
+"""Matrices of narrow integers, the extreme ones among them."""
+
+PAIRS = [
+    ("random", "random"),
+    ("largest", "largest"),
+    ("smallest", "largest"),
+    ("largest", "smallest"),
+    ("smallest", "smallest"),
+    ("signs", "signs"),
+    ("alternating", "alternating"),
+    ("random", "zero"),
+    ("zero", "random"),
+]
+"""(activations, weights)."""
+
+
+def layer(channels: int, inputs: int, epilogue: str, weights: str = "random") -> Linear:
+    """A linear layer; its bias is what moves the sums of the extreme values around zero, and beyond."""
+    random = np.random.default_rng(channels * inputs)
+    weight = VALUES[weights](random, (channels, inputs)).astype(np.int8)
+    bias = random.integers(-(2**20), 2**20, channels).astype(np.int32)
+    return Linear("layer", weight, bias, epilogues(channels)[epilogue])
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The layer's kernel for one CPU."""
+
+    kernel: Kernel
+    target: Target
+    zero_point: int
+    executable: Any
+
+    @property
+    def assembly(self) -> str:
+        return self.executable.mod.inspect_source("asm")
+
+    @property
+    def llvm(self) -> str:
+        return self.executable.mod.inspect_source("ll")
+
+    def run(self, linear: Linear, x: Array, residual: Array | None) -> Array:
+        """The output of a layer with the shape and the epilogue of the one it was compiled for, as integers."""
+        layout = weight_layout(self.target.features, linear.channels, linear.inputs)
+        narrow = linear.epilogue.output_dtype == "int8"
+        dtype = "uint8" if narrow and self.zero_point else linear.epilogue.output_dtype
+        memory = (x + self.zero_point).astype(np.uint8 if self.zero_point else np.int8)
+        arguments = [memory, *linear.parameters(layout, self.zero_point)]
+        if residual is not None:
+            arguments.append(residual.astype(np.int16))
+        # Every byte of the output must be written: what it held before may not show.
+        output = tvm.runtime.tensor(np.full((len(x), linear.channels), 77, dtype))
+        self.executable["main"](*map(tvm.runtime.tensor, arguments), output)
+        return output.numpy().astype(np.int64) - (self.zero_point if narrow else 0)
+
+
+def compile_layer(linear: Linear, rows: int, target: Target) -> Compiled:
+    """``linear`` for ``rows`` rows, with the strategy that the compiler chooses for ``target``."""
+    zero_point = activation_zero_point(target.features)
+    shape = Shape(1, rows, rows, linear.inputs, zero_point, zero_point, target.features)
+    kernel = build_kernel(linear, shape)
+    module = tvm.IRModule({"main": kernel.function.with_attr("global_symbol", "main")})
+    with lowering_for(target.features):
+        return Compiled(kernel, target, zero_point, tvm.compile(module, target=target.tvm()))
+
+
+def lesser_host(cpu: str, *features: str) -> Target:
+    """This machine as if its CPU had only these features."""
+    return replace(get_target("host"), cpu=cpu, features=frozenset(features))
