@@ -84,7 +84,6 @@ class Compiled:
 
     kernel: Kernel
     target: Target
-    zero_point: int
     executable: Any
 
     @property
@@ -97,27 +96,49 @@ class Compiled:
 
     def run(self, linear: Linear, x: Array, residual: Array | None) -> Array:
         """The output of a layer with the shape and the epilogue of the one it was compiled for, as integers."""
-        layout = weight_layout(self.target.features, linear.channels, linear.inputs)
-        narrow = linear.epilogue.output_dtype == "int8"
-        dtype = "uint8" if narrow and self.zero_point else linear.epilogue.output_dtype
-        memory = (x + self.zero_point).astype(np.uint8 if self.zero_point else np.int8)
-        arguments = [memory, *linear.parameters(layout, self.zero_point)]
-        if residual is not None:
-            arguments.append(residual.astype(np.int16))
+        memory = [tvm.runtime.tensor(array) for array in arguments(linear, x, residual, self.target)]
+        self.executable["main"](*memory)
+        return as_integers(linear, memory[-1].numpy(), self.target)
+
+
+def arguments(linear: Linear, x: Array, residual: Array | None, target: Target) -> list[Array]:
+    """What a kernel takes, as memory holds it; the last one is the output."""
+    zero_point = activation_zero_point(target.features)
+    layout = weight_layout(target.features, linear.channels, linear.inputs)
+    narrow = "uint8" if zero_point else "int8"
+    dtype = narrow if linear.epilogue.output_dtype == "int8" else linear.epilogue.output_dtype
+    return [
+        (x + zero_point).astype(narrow),
+        *linear.parameters(layout, zero_point),
+        *([] if residual is None else [residual.astype(np.int16)]),
         # Every byte of the output must be written: what it held before may not show.
-        output = tvm.runtime.tensor(np.full((len(x), linear.channels), 77, dtype))
-        self.executable["main"](*map(tvm.runtime.tensor, arguments), output)
-        return output.numpy().astype(np.int64) - (self.zero_point if narrow else 0)
+        np.full((len(x), linear.channels), 77, dtype),
+    ]
+
+
+def as_integers(linear: Linear, output: Array, target: Target) -> Array:
+    """The integers that memory holds as ``output``."""
+    offset = activation_zero_point(target.features) if linear.epilogue.output_dtype == "int8" else 0
+    return output.astype(np.int64) - offset
+
+
+def kernel_for(linear: Linear, rows: int, target: Target) -> Kernel:
+    """The kernel of ``linear`` for ``rows`` rows, with the strategy that the compiler chooses for ``target``."""
+    zero_point = activation_zero_point(target.features)
+    return build_kernel(linear, Shape(1, rows, rows, linear.inputs, zero_point, zero_point, target.features))
+
+
+def compile_functions(functions: dict[str, Any], target: Target) -> Any:
+    """TVM's executable of scheduled PrimFuncs."""
+    named = {name: function.with_attr("global_symbol", name) for name, function in functions.items()}
+    with lowering_for(target.features):
+        return tvm.compile(tvm.IRModule(named), target=target.tvm())
 
 
 def compile_layer(linear: Linear, rows: int, target: Target) -> Compiled:
-    """``linear`` for ``rows`` rows, with the strategy that the compiler chooses for ``target``."""
-    zero_point = activation_zero_point(target.features)
-    shape = Shape(1, rows, rows, linear.inputs, zero_point, zero_point, target.features)
-    kernel = build_kernel(linear, shape)
-    module = tvm.IRModule({"main": kernel.function.with_attr("global_symbol", "main")})
-    with lowering_for(target.features):
-        return Compiled(kernel, target, zero_point, tvm.compile(module, target=target.tvm()))
+    """That kernel, compiled."""
+    kernel = kernel_for(linear, rows, target)
+    return Compiled(kernel, target, compile_functions({"main": kernel.function}, target))
 
 
 def lesser_host(cpu: str, *features: str) -> Target:

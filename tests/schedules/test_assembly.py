@@ -1,0 +1,70 @@
+"""The instructions of the linear kernels' inner loops, for CPUs that need not be here: what was meant, and few.
+
+The budgets are a little above what LLVM 22 gives, per 256 multiplications.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+from intbert.targets import get_target
+from intbert.targets.target import Target
+
+from .assembly import count, hot_loop
+from .linear_cases import compile_layer, layer
+
+ROWS, CHANNELS, INPUTS = 32, 384, 384
+X86_64 = "x86_64-unknown-linux-gnu"
+
+TARGETS = {
+    "rpi5": get_target("rpi5"),
+    "rpi4": get_target("rpi4"),
+    "aarch64": get_target("aarch64"),
+    "avx_vnni": Target("avx-vnni", "", "x86_64", X86_64, "x86-64-v3", frozenset({"avx_vnni"})),
+    "avx2": get_target("x86-64-v3"),
+    "avx512_vnni": Target("avx512-vnni", "", "x86_64", X86_64, "x86-64-v4", frozenset({"avx512_vnni"})),
+}
+
+
+@cache
+def assembly(target: str) -> str:
+    return compile_layer(layer(CHANNELS, INPUTS, "narrow"), ROWS, TARGETS[target]).assembly
+
+
+@pytest.mark.parametrize(
+    ("target", "instruction", "multiplications", "budget"),
+    [
+        pytest.param("rpi5", r"sdot\s+v\d+\.4s, v\d+\.16b, v\d+\.4b\[", 16, 21, id="sdot"),
+        pytest.param("rpi4", r"(smull|smlal2)\s+v\d+\.8h", 8, 58, id="smull-cortex-a72"),
+        pytest.param("aarch64", r"(smull|smlal2)\s+v\d+\.8h", 8, 58, id="smull-generic"),
+        pytest.param("avx512_vnni", r"vpdpbusd\s.*%zmm", 64, 7, id="vpdpbusd-zmm"),
+        pytest.param("avx_vnni", r"\{vex\}\s+vpdpbusd\s.*%ymm", 32, 15, id="vpdpbusd-vex"),
+        pytest.param("avx2", r"vpmaddubsw\s.*%ymm", 32, 45, id="vpmaddubsw"),
+    ],
+)
+def test_inner_loop(target: str, instruction: str, multiplications: int, budget: int) -> None:
+    loop = hot_loop(assembly(target), instruction)
+    assert len(loop) * 256 / (count(loop, instruction) * multiplications) <= budget
+    assert not [line for line in loop if re.search(r"\[sp|\(%r[sb]p", line)], "registers are spilled"
+
+
+@pytest.mark.parametrize("target", ["rpi5", "rpi4", "aarch64"])
+def test_neon_accumulates_without_saturation(target: str) -> None:
+    loop = hot_loop(assembly(target), "sdot|smull")
+    assert not count(loop, "sq|uq|dup|ld1r")
+
+
+def test_sums_of_smull_are_added_pairwise() -> None:
+    loop = hot_loop(assembly("rpi4"), "smull")
+    assert count(loop, "smull") == count(loop, "smlal2") == count(loop, "sadalp")
+
+
+def test_vpmaddubsw_gets_magnitudes() -> None:
+    """Its unsigned operand is an absolute value, its signed one carries both signs: no sum saturates."""
+    loop = hot_loop(assembly("avx2"), "vpmaddubsw")
+    assert count(loop, "vpsignb") == count(loop, "vpmaddubsw") == count(loop, "vpmaddwd")
+    magnitudes = {register for line in loop for register in re.findall(r"^vpabsb\s.*(%ymm\d+)$", line)}
+    assert magnitudes
+    assert {re.split(r"[\s,]+", line)[2] for line in loop if line.startswith("vpmaddubsw")} <= magnitudes
