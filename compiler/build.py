@@ -34,6 +34,7 @@ from .relax import Choice, LoweredModule, WeightTable, lower_to_relax
 from .staging import staged_folder
 
 DEFAULT_LENGTHS = (32, 64, 128, 256)
+AMX_STRATEGY = "amx"
 WEIGHT_ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector register."""
 
@@ -134,7 +135,7 @@ def _manifest(
     head = model.architecture.head
     versions = installed_versions()
     return Manifest(
-        target=ArtifactTarget(target.name, target.arch, target.triple, tuple(sorted(target.features))),
+        target=ArtifactTarget(target.name, target.arch, target.triple, _needed_features(target, lowered.choices)),
         scheme=model.scheme,
         architecture=model.architecture,
         buckets=buckets,
@@ -146,6 +147,12 @@ def _manifest(
         bounds=proven,
         provenance=model.provenance,
     )
+
+
+def _needed_features(target: Target, choices: Sequence[Choice]) -> tuple[str, ...]:
+    """What the library may execute: LLVM uses any feature of the target, but tiles only where a strategy does."""
+    unused = set() if any(choice.strategy == AMX_STRATEGY for choice in choices) else {"amx_int8"}
+    return tuple(sorted(target.features - unused))
 
 
 def _strategy_records(choices: Sequence[Choice]) -> tuple[StrategyRecord, ...]:

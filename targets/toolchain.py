@@ -24,8 +24,8 @@ _EMULATIONS = {X86_64: "elf_x86_64", AARCH64: "aarch64linux"}
 
 # The same for every linker. A text relocation or an executable stack is an error or left out; no build id
 # and no start files, so that equal objects give equal libraries; no symbol of the build machine's C
-# library is bound by version, so that the library loads on a board with an older one.
-_LD_OPTIONS = ("--build-id=none", "-z", "text", "-z", "noexecstack", "-z", "relro", "-z", "now")
+# library is bound by version, so that the library loads on a board with an older one; no debug information.
+_LD_OPTIONS = ("--strip-all", "--build-id=none", "-z", "text", "-z", "noexecstack", "-z", "relro", "-z", "now")
 
 
 @dataclass(frozen=True)
