@@ -51,7 +51,7 @@ def truncdiv(dividend: Expr, divisor: Expr) -> Expr:
 
 
 def leading_zeros(value: Expr) -> Expr:
-    """The zero bits above the highest one bit of an int32; 32 for zero (clz, lzcnt)."""
+    """The zero bits above the highest one bit of a positive int32 (clz, lzcnt, bsr); undefined for zero."""
     return tirx.clz(value)
 
 

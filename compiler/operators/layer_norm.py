@@ -175,7 +175,7 @@ def layer_norm_kernel(rows: int, n: int, output_zero_point: int) -> Any:
     squares = te.compute((rows,), lambda i: te.sum(squared_difference(i, k), axis=k), name="squares")
     half_exponent = te.compute(
         (rows,),
-        lambda i: ex.minimum(ex.leading_zeros(squares[i]) - 1, ex.constant(30, "int32")) >> 1,
+        lambda i: (ex.leading_zeros(ex.maximum(squares[i], one)) - 1) >> 1,
         name="half_exponent",
     )
 

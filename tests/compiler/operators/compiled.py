@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 import tvm
 from intbert.compiler.graph import Operator
-from intbert.compiler.kernels import Shape, build_kernel
-from intbert.compiler.operators.linear import Linear
-from intbert.compiler.operators.pooling import FirstToken, MeanPooling
+from intbert.compiler.kernels import Shape, build_kernel, structure
 from intbert.schedules.intrinsics.fixed_point import lowering_for
-from intbert.schedules.linear import activation_zero_point, weight_layout
+from intbert.schedules.linear import activation_zero_point
 from intbert.schedules.vectors import int16_lanes, vector_width
 from intbert.targets import get_target
 from intbert.targets.target import Target
@@ -48,9 +46,7 @@ class Processor:
 HOST = Processor("host", get_target("host").arch)
 
 LESSER = (
-    Processor(
-        "avx512-vnni", "x86_64", "x86-64-v4", frozenset({"avx2", "avx512", "avx512_vnni", "avx512_vbmi"})
-    ),
+    Processor("avx512-vnni", "x86_64", "x86-64-v4", frozenset({"avx2", "avx512", "avx512_vnni", "avx512_vbmi"})),
     Processor("avx512", "x86_64", "x86-64-v4", frozenset({"avx2", "avx512"})),
     Processor("avx-vnni", "x86_64", "x86-64-v3", frozenset({"avx2", "avx_vnni"})),
     Processor("avx2", "x86_64", "x86-64-v3", frozenset({"avx2"})),
@@ -84,22 +80,17 @@ class Compiled:
         with lowering_for(target.features):
             executable = tvm.compile(module, target=target.tvm())
         self._run = executable["main"]
-        self._types = [
-            (tuple(int(extent) for extent in buffer.shape), str(buffer.dtype)) for buffer in function.params
-        ]
+        self._types = [(tuple(int(extent) for extent in buffer.shape), str(buffer.dtype)) for buffer in function.params]
         self._outputs = outputs
 
     def __call__(self, *inputs: Array) -> list[Array]:
         taken = len(self._types) - self._outputs
         assert len(inputs) == taken
         arguments = [
-            tvm.runtime.tensor(in_type(array, dtype))
-            for array, (_, dtype) in zip(inputs, self._types, strict=False)
+            tvm.runtime.tensor(in_type(array, dtype)) for array, (_, dtype) in zip(inputs, self._types, strict=False)
         ]
         # Every byte of an output must be written: what it held before may not show.
-        results = [
-            tvm.runtime.tensor(np.full(shape, 77, np.dtype(dtype))) for shape, dtype in self._types[taken:]
-        ]
+        results = [tvm.runtime.tensor(np.full(shape, 77, np.dtype(dtype))) for shape, dtype in self._types[taken:]]
         self._run(*arguments, *results)
         return [result.numpy() for result in results]
 
@@ -150,25 +141,7 @@ def _elementwise(
     return Compiled(schedule.mod["main"], 1, processor)
 
 
-def scheduled(
-    processor: Processor, operator: Operator, shape: Shape, key: Hashable, outputs: int = 1
-) -> Compiled:
-    """The kernel that the compiler gives ``operator``; ``key`` names what is compiled into it."""
-
-    def function() -> Any:
-        kernel = build_kernel(operator, shape)
-        for given, expected in zip(kernel.parameters, parameters(operator, shape), strict=True):
-            np.testing.assert_array_equal(given, expected)
-        return kernel.function
-
-    return compiled((type(operator), key, shape), processor, function, outputs)
-
-
-def parameters(operator: Operator, shape: Shape) -> list[Array]:
-    """The constants of ``operator``'s kernel, without building the kernel."""
-    if isinstance(operator, FirstToken | MeanPooling):
-        return []
-    if isinstance(operator, Linear):
-        layout = weight_layout(shape.features, operator.channels, operator.inputs)
-        return operator.parameters(layout, shape.zero_point)
-    return operator.parameters()
+def scheduled(processor: Processor, operator: Operator, shape: Shape, outputs: int = 1) -> Compiled:
+    """The kernel that the compiler gives ``operator``."""
+    key = (structure(operator), shape)
+    return compiled(key, processor, lambda: build_kernel(operator, shape).function, outputs)

@@ -77,9 +77,7 @@ def test_requantize_kernel(processor: Processor, expression, limit: int, relu: b
     check()
 
 
-@pytest.mark.parametrize(
-    ("limit", "tolerance"), [(NARROW_LIMIT, 0.6), (WIDE_LIMIT, 1.5)], ids=["narrow", "wide"]
-)
+@pytest.mark.parametrize(("limit", "tolerance"), [(NARROW_LIMIT, 0.6), (WIDE_LIMIT, 1.5)], ids=["narrow", "wide"])
 @given(ratio=ratios(2.0**-40, 0.999), seed=st.integers(0, 2**32 - 1))
 def test_requantize_is_the_ratio(limit: int, tolerance: float, ratio: float, seed: int) -> None:
     requantize = Requantize.from_ratio("layer", np.array([ratio]), limit)
@@ -126,9 +124,7 @@ def test_requantize_bounds_at_the_edge(ratio: float, limit: int) -> None:
 
 def test_multiplier_must_be_int16() -> None:
     def bounds(multiplier: int) -> Interval:
-        return Requantize("layer", np.array([multiplier]), np.array([1]), NARROW_LIMIT, 0).bounds(
-            Interval(0, 1)
-        )
+        return Requantize("layer", np.array([multiplier]), np.array([1]), NARROW_LIMIT, 0).bounds(Interval(0, 1))
 
     assert bounds(2**15 - 1) == Interval(0, NARROW_LIMIT)
     with pytest.raises(BoundsError, match="layer: multiplier of requantization"):
@@ -206,5 +202,5 @@ def test_rescale_at_most_doubles(ratio: float) -> None:
 )
 def test_input_must_be_wide(operator: Narrow | Rescale) -> None:
     operator.bounds(Interval.symmetric(WIDE_LIMIT))
-    with pytest.raises(BoundsError, match="layer: .*overflows int16"):
+    with pytest.raises(BoundsError, match=r"layer: .*overflows int16"):
         operator.bounds(Interval.symmetric(WIDE_LIMIT + 1))
