@@ -1,0 +1,79 @@
+"""The linear kernels of Arm CPUs on emulated ones: the oracle's bytes, for every epilogue, shape and extreme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from intbert.compiler.operators.fixed_point import WIDE_LIMIT
+from intbert.compiler.operators.linear import Linear
+from intbert.targets import get_target
+from intbert.targets.toolchain import linker
+
+from ..schedules.linear_cases import (
+    EPILOGUES,
+    PAIRS,
+    VALUES,
+    Array,
+    arguments,
+    as_integers,
+    compile_functions,
+    kernel_for,
+    layer,
+)
+from .virtual_board import VirtualBoard
+
+Boards = Callable[[str], VirtualBoard]
+
+# (rows, channels, inputs, epilogue)
+LAYERS = [
+    *((rows, 48, 64, "narrow") for rows in (1, 2, 3, 5, 8, 32)),
+    *((8, 48, 64, epilogue) for epilogue in EPILOGUES if epilogue != "narrow"),
+    (4, 384, 1536, "narrow"),
+    (4, 24, 20, "narrow"),  # sdot's layout, but not whole vectors of inputs
+    (4, 12, 32, "narrow"),  # no pair of vectors of channels
+    (3, 5, 64, "logits"),  # row-major
+]
+RUNNER = Path(__file__).with_name("run_kernels.py")
+
+
+@pytest.mark.parametrize(
+    ("target_name", "cpu", "strategies"),
+    [
+        pytest.param("rpi4", "cortex-a72", {"neon", "plain"}, id="rpi4-cortex-a72"),
+        pytest.param("rpi5", "cortex-a76", {"neon_dotprod", "neon", "plain"}, id="rpi5-cortex-a76"),
+    ],
+)
+def test_kernels_give_the_oracles_bytes(
+    boards: Boards, tmp_path: Path, target_name: str, cpu: str, strategies: set[str]
+) -> None:
+    target = get_target(target_name)
+    functions, chosen = {}, set()
+    inputs: dict[str, Array] = {}
+    expected: dict[str, tuple[Linear, Array]] = {}
+    for rows, channels, width, epilogue in LAYERS:
+        function = f"linear_{rows}_{channels}_{width}_{epilogue}"
+        kernel = kernel_for(layer(channels, width, epilogue), rows, target)
+        functions[function] = kernel.function
+        chosen.add(kernel.strategy)
+        for activations, weights in PAIRS:
+            random = np.random.default_rng(rows)
+            linear = layer(channels, width, epilogue, weights)
+            x = VALUES[activations](random, (rows, width)).astype(np.int64)
+            residual = random.integers(-WIDE_LIMIT, WIDE_LIMIT + 1, (rows, channels))
+            residual = residual if linear.epilogue.takes_residual else None
+            call = f"{function}/{activations}-{weights}"
+            for position, array in enumerate(arguments(linear, x, residual, target)):
+                inputs[f"{call}/{position}"] = array
+            expected[call] = linear, linear.oracle(x, residual)
+    assert chosen == strategies
+    library, given, results = tmp_path / "kernels.so", tmp_path / "given.npz", tmp_path / "results.npz"
+    compile_functions(functions, target).export_library(str(library), fcompile=linker(target).fcompile)
+    np.savez(given, **inputs)
+    boards(cpu).run_python(str(RUNNER), str(library), str(given), str(results))
+    with np.load(results) as outputs:
+        assert set(outputs.files) == set(expected)
+        for call, (linear, oracle) in expected.items():
+            np.testing.assert_array_equal(as_integers(linear, outputs[call], target), oracle, call)
