@@ -13,11 +13,11 @@ K_BLOCK = 4
 
 
 def register_sign_multiply() -> str:
-    """Registers ``C[8] += A[4] * B[8, 4]``, |A| <= 127 and |B| <= 127; the intrinsic's name.
+    """Registers ``C[8] += A[4] * B[8, 4]``, A int8 and |B| <= 127; the intrinsic's name.
 
-    vpmaddubsw multiplies unsigned by signed bytes and saturates the sum of two products to int16. With
-    the activations' signs moved to the weights (vpabsb, vpsignb) its operands stay within 127, and
-    2 * 127^2 = 32258 cannot saturate. vpmaddwd with ones adds the pairs.
+    vpmaddubsw multiplies unsigned by signed bytes and saturates the sum of two products to int16. With A's signs moved
+    to B (vpabsb, vpsignb) its operands are at most 128 and 127, and 2 * 128 * 127 = 32512 cannot saturate. vpmaddwd
+    with ones adds the pairs.
     """
     name = f"intbert.avx2_{CHANNELS}x{K_BLOCK}"
 

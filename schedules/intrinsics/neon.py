@@ -69,9 +69,9 @@ def register_sdot(rows: int, blocks: int, inputs: int) -> str:
 def register_smull(rows: int, blocks: int, inputs: int) -> str:
     """Registers ``C[rows, 4 * blocks] += A[rows, inputs] * B[blocks, inputs / 16, 4, 16]``; its name.
 
-    Armv8.0 has no dot product. smull and smlal2 add two products of bytes within [-127, 127] in each of eight
-    int16 lanes: at most 2 * 127^2 = 32258, exact. sadalp adds those to four int32 lanes of one output channel;
-    they are added up at the end (the scheme of ruy's NEON kernels). ``inputs`` is a multiple of 16.
+    Armv8.0 has no dot product. smull and smlal2 add two products of A (int8) and B, |B| <= 127, in each of
+    eight int16 lanes: at most 2 * 128 * 127 = 32512, exact. sadalp adds those to four int32 lanes of one output
+    channel; they are added up at the end (the scheme of ruy's NEON kernels). ``inputs`` is a multiple of 16.
     """
     channels = blocks * LANES
 

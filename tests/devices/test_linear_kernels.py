@@ -71,7 +71,7 @@ def test_kernels_give_the_oracles_bytes(
     assert chosen == strategies
     library, given, results = tmp_path / "kernels.so", tmp_path / "given.npz", tmp_path / "results.npz"
     compile_functions(functions, target).export_library(str(library), fcompile=linker(target).fcompile)
-    np.savez(given, **inputs)
+    np.savez(given, allow_pickle=False, **inputs)
     boards(cpu).run_python(str(RUNNER), str(library), str(given), str(results))
     with np.load(results) as outputs:
         assert set(outputs.files) == set(expected)

@@ -50,11 +50,12 @@ VALUES: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]] = {
     "random": lambda random, shape: random.integers(-127, 128, shape),
     "largest": lambda _, shape: np.full(shape, 127),
     "smallest": lambda _, shape: np.full(shape, -127),
+    "minimum": lambda _, shape: np.full(shape, -128),
     "signs": lambda random, shape: random.choice([-127, 127], shape),
     "alternating": lambda _, shape: np.where(np.indices(shape).sum(axis=0) % 2, 127, -127),
     "zero": lambda _, shape: np.zeros(shape, int),
 }
-"""Matrices of narrow integers, the extreme ones among them."""
+"""Matrices of narrow integers, the extreme ones among them; -128 only on the left, where attention has it."""
 
 PAIRS = [
     ("random", "random"),
@@ -62,6 +63,8 @@ PAIRS = [
     ("smallest", "largest"),
     ("largest", "smallest"),
     ("smallest", "smallest"),
+    ("minimum", "largest"),
+    ("minimum", "smallest"),
     ("signs", "signs"),
     ("alternating", "alternating"),
     ("random", "zero"),
