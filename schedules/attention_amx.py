@@ -10,8 +10,8 @@ from tvm.s_tir import Schedule
 
 from .attention import AttentionWorkload
 from .attention_stages import (
-    SOFTMAX_BLOCKS,
     lay_out_operands,
+    place_softmax,
     split_row_reductions,
     tensorize_packing,
     vectorize_softmax,
@@ -59,8 +59,7 @@ class AmxAttention:
         sch.compute_at(value_tiles, block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("context_accumulator"), block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("value"), head, preserve_unit_loops=True)
-        for name in SOFTMAX_BLOCKS:
-            sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
+        place_softmax(sch, block)
         sch.compute_at(score_tiles, block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("scores"), block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("key"), head, preserve_unit_loops=True)

@@ -10,11 +10,12 @@ from tvm.s_tir import Schedule
 
 from .attention import AttentionWorkload
 from .attention_stages import (
-    SOFTMAX_BLOCKS,
     lay_out_operands,
+    place_softmax,
     split_row_reductions,
     tensorize_packing,
     vectorize_softmax,
+    vectorize_value_sum,
 )
 from .micro_kernels import DotProduct, MicroKernel, RegisterTile
 from .strategy import missing, not_a_multiple
@@ -52,8 +53,7 @@ class DotProductAttention:
         layout = self.micro_kernel.layout
         lay_out_operands(sch, layout)
         sch.compute_inline(sch.get_sblock("query"))
-        if self.micro_kernel.unsigned:
-            sch.compute_inline(sch.get_sblock("corrected_scores"))
+        sch.compute_inline(sch.get_sblock("corrected_scores" if self.micro_kernel.unsigned else "value_rows"))
         split_row_reductions(sch, workload)
         row, channel = sch.get_loops(sch.get_sblock("context"))
         queries = widest_divisor(workload.length, MAX_QUERIES)
@@ -61,7 +61,11 @@ class DotProductAttention:
         head, lane = sch.split(channel, [workload.heads, workload.head_dim])
         vectors, lane = sch.split(lane, [None, vector_width(workload.head_dim, workload.lanes)])
         sch.reorder(batch, head, block, query, vectors, lane)
-        for name in self._blocks_of_queries():
+        sch.compute_at(sch.get_sblock("context_accumulator"), block, preserve_unit_loops=True)
+        if not self.micro_kernel.unsigned:
+            sch.compute_at(sch.get_sblock("offset_probabilities"), block, preserve_unit_loops=True)
+        place_softmax(sch, block)
+        for name in ("scores", "offset_query") if self.micro_kernel.unsigned else ("scores",):
             sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
         for name in ("key_sum", "key") if self.micro_kernel.unsigned else ("value_sum", "key"):
             sch.compute_at(sch.get_sblock(name), head, preserve_unit_loops=True)
@@ -69,6 +73,8 @@ class DotProductAttention:
         sch.parallel(sch.fuse(batch, head))
         sch.vectorize(lane)
         self._vectorize_offset(sch, workload)
+        if not self.micro_kernel.unsigned:
+            vectorize_value_sum(sch, workload)
         vectorize_softmax(sch, workload)
         tensorize_packing(sch, layout)
         for name, channels, inputs in (
@@ -77,12 +83,6 @@ class DotProductAttention:
         ):
             tensorize_product(sch, self.micro_kernel, name, queries, channels, inputs)
         return sch.mod["main"]
-
-    def _blocks_of_queries(self) -> tuple[str, ...]:
-        """What is computed for each block of queries, from the last block to the first."""
-        if self.micro_kernel.unsigned:
-            return ("context_accumulator", *SOFTMAX_BLOCKS, "scores", "offset_query")
-        return ("context_accumulator", "offset_probabilities", *SOFTMAX_BLOCKS, "scores")
 
     def _vectorize_offset(self, sch: Schedule, workload: AttentionWorkload) -> None:
         name = "offset_query" if self.micro_kernel.unsigned else "offset_probabilities"

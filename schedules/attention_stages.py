@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tvm.s_tir import Schedule
 
 from .attention import AttentionWorkload
 from .intrinsics.packing import K_BLOCK, register_key_packing, register_value_packing
 from .layout import PackedLayout
 from .vectors import vector_width
-
-SOFTMAX_BLOCKS = (
-    "probabilities", "reciprocal", "bits", "total", "total_rf", "exponential", "largest", "largest_rf"
-)  # fmt: skip
-"""From the last to the first, after :func:`split_row_reductions`."""
 
 
 def lay_out_operands(sch: Schedule, layout: PackedLayout) -> None:
@@ -27,6 +24,19 @@ def split_row_reductions(sch: Schedule, workload: AttentionWorkload) -> None:
         key = sch.get_loops(sch.get_sblock(name))[-1]
         _, lane = sch.split(key, [None, vector_width(workload.length, workload.lanes // 2)])
         sch.rfactor(lane, factor_axis=3)
+
+
+def place_softmax(sch: Schedule, block: Any) -> None:
+    """The softmax inside the loop ``block``, row by row: what is one value a row stays in registers."""
+    for name, of_a_row in (
+        ("probabilities", ("reciprocal", "bits", "total", "total_rf")),
+        ("exponential", ("largest", "largest_rf")),
+    ):
+        elements = sch.get_sblock(name)
+        sch.compute_at(elements, block, preserve_unit_loops=True)
+        query = sch.get_loops(elements)[-2]
+        for row_name in of_a_row:
+            sch.compute_at(sch.get_sblock(row_name), query, preserve_unit_loops=True)
 
 
 def vectorize_softmax(sch: Schedule, workload: AttentionWorkload) -> None:
@@ -47,6 +57,16 @@ def vectorize_softmax(sch: Schedule, workload: AttentionWorkload) -> None:
         sch.reorder(batch, head, query, lane)
     for block, step in zip(partial_reductions, steps, strict=True):
         sch.decompose_reduction(block, step)
+
+
+def vectorize_value_sum(sch: Schedule, workload: AttentionWorkload) -> None:
+    """The sum of a head's values over all keys, in lanes of channels."""
+    block = sch.get_sblock("value_sum")
+    channel, key = sch.get_loops(block)[-2:]
+    _, lane = sch.split(channel, [None, vector_width(workload.head_dim, workload.lanes)])
+    sch.reorder(key, lane)
+    sch.vectorize(lane)
+    sch.decompose_reduction(block, key)
 
 
 def tensorize_packing(sch: Schedule, layout: PackedLayout) -> None:

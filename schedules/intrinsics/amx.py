@@ -136,9 +136,7 @@ def _dot(rows: int, columns: int, operands: Operands) -> tuple[Any, Any]:
     @T.prim_func(s_tir=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
         A = T.match_buffer(a, (m, depth), left_dtype, offset_factor=1, strides=["stride_a", 1])
-        B = T.match_buffer(
-            b, (columns, groups, 16, 4), "int8", offset_factor=1, strides=["stride_b", 64, 4, 1]
-        )
+        B = T.match_buffer(b, (columns, groups, 16, 4), "int8", offset_factor=1, strides=["stride_b", 64, 4, 1])
         C = T.match_buffer(c, (m, n), "int32", offset_factor=1, scope=SCOPE)
         with T.sblock("root"):
             T.reads(C[0:m, 0:n], A[0:m, 0:depth], B[0:columns, 0:groups, 0:16, 0:4])

@@ -43,9 +43,7 @@ def register_vnni(n_block: int, instruction: str) -> str:
                 words_type,
                 instruction,
                 C.vload([0], dtype=words_type),
-                T.reinterpret(
-                    bytes_type, T.broadcast(T.reinterpret("int32", A.vload([0], dtype="uint8x4")), n_block)
-                ),
+                T.reinterpret(bytes_type, T.broadcast(T.reinterpret("int32", A.vload([0], dtype="uint8x4")), n_block)),
                 B.vload([0, 0], dtype=bytes_type),
             )
 
