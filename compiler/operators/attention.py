@@ -67,10 +67,10 @@ def attention_kernel(
     qkv = te.placeholder((batch * length, 3 * heads * head_dim), "int8", name="qkv")
     mask = te.placeholder((batch, length), "int32", name="mask")
     scalars = te.placeholder((SCALARS,), "int32", name="scalars")
-    query, key, value = (
+    query, key, value, value_rows = (
         head_stage(qkv, part, name, batch, length, heads, head_dim)
-        for part, name in enumerate(("query", "key", "value"))
+        for part, name in ((0, "query"), (1, "key"), (2, "value"), (2, "value_rows"))
     )
     probabilities = softmax_stages(scores_stage(query, key, signs), mask, scalars)
-    context = values_stages(probabilities, value, scalars, VALUES_FIRST_SCALAR, output_zero_point, signs)
+    context = values_stages(probabilities, value, value_rows, scalars, VALUES_FIRST_SCALAR, output_zero_point, signs)
     return te.create_prim_func([qkv, mask, scalars, context])

@@ -49,6 +49,7 @@ class AttentionValues:
 def values_stages(
     probabilities: Any,
     value: Any,
+    value_rows: Any,
     scalars: Any,
     first_scalar: int,
     output_zero_point: int,
@@ -57,6 +58,7 @@ def values_stages(
     """TE: the narrow context [batch * length, heads * head_dim], as memory holds it.
 
     Where dot products take signed probabilities, they read ``p - 128``, and ``128 * sum_j value[j, d]`` is added.
+    ``value_rows`` are the same values for that sum: a schedule lays ``value`` out for dot products over j.
     """
     batch, heads, length, head_dim = (int(extent) for extent in value.shape)
     value_sum = None
@@ -64,7 +66,7 @@ def values_stages(
         k = te.reduce_axis((0, length), "k")
         value_sum = te.compute(
             (batch, heads, head_dim),
-            lambda b, h, d: te.sum(value[b, h, k, d].astype("int32"), axis=k),
+            lambda b, h, d: te.sum(value_rows[b, h, k, d].astype("int32"), axis=k),
             name="value_sum",
         )
         unsigned = probabilities
