@@ -10,7 +10,6 @@ import pytest
 from intbert.compiler.operators.fixed_point import WIDE_LIMIT
 from intbert.compiler.operators.linear import Linear
 from intbert.targets import get_target
-from intbert.targets.toolchain import linker
 
 from ..schedules.linear_cases import (
     EPILOGUES,
@@ -19,10 +18,10 @@ from ..schedules.linear_cases import (
     Array,
     arguments,
     as_integers,
-    compile_functions,
     kernel_for,
     layer,
 )
+from .kernels import run_on_board
 from .virtual_board import VirtualBoard
 
 Boards = Callable[[str], VirtualBoard]
@@ -36,7 +35,6 @@ LAYERS = [
     (4, 12, 32, "narrow"),  # no pair of vectors of channels
     (3, 5, 64, "logits"),  # row-major
 ]
-RUNNER = Path(__file__).with_name("run_kernels.py")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +49,7 @@ def test_kernels_give_the_oracles_bytes(
 ) -> None:
     target = get_target(target_name)
     functions, chosen = {}, set()
-    inputs: dict[str, Array] = {}
+    calls: dict[str, list[Array]] = {}
     expected: dict[str, tuple[Linear, Array]] = {}
     for rows, channels, width, epilogue in LAYERS:
         function = f"linear_{rows}_{channels}_{width}_{epilogue}"
@@ -65,15 +63,9 @@ def test_kernels_give_the_oracles_bytes(
             residual = random.integers(-WIDE_LIMIT, WIDE_LIMIT + 1, (rows, channels))
             residual = residual if linear.epilogue.takes_residual else None
             call = f"{function}/{activations}-{weights}"
-            for position, array in enumerate(arguments(linear, x, residual, target)):
-                inputs[f"{call}/{position}"] = array
+            calls[call] = arguments(linear, x, residual, target)
             expected[call] = linear, linear.oracle(x, residual)
     assert chosen == strategies
-    library, given, results = tmp_path / "kernels.so", tmp_path / "given.npz", tmp_path / "results.npz"
-    compile_functions(functions, target).export_library(str(library), fcompile=linker(target).fcompile)
-    np.savez(given, allow_pickle=False, **inputs)
-    boards(cpu).run_python(str(RUNNER), str(library), str(given), str(results))
-    with np.load(results) as outputs:
-        assert set(outputs.files) == set(expected)
-        for call, (linear, oracle) in expected.items():
-            np.testing.assert_array_equal(as_integers(linear, outputs[call], target), oracle, call)
+    outputs = run_on_board(boards(cpu), target, functions, calls, tmp_path)
+    for call, (linear, oracle) in expected.items():
+        np.testing.assert_array_equal(as_integers(linear, outputs[call], target), oracle, call)
