@@ -50,12 +50,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     models, runtimes = tuple(MODELS), RUNTIMES
-    parser.add_argument(
-        "--models", type=names_of(models), default=list(models), help=f"of {', '.join(models)}"
-    )
-    parser.add_argument(
-        "--runtimes", type=names_of(runtimes), default=list(runtimes), help=f"of {', '.join(runtimes)}"
-    )
+    parser.add_argument("--models", type=names_of(models), default=list(models), help=f"of {', '.join(models)}")
+    parser.add_argument("--runtimes", type=names_of(runtimes), default=list(runtimes), help=f"of {', '.join(runtimes)}")
     parser.add_argument("--lengths", type=numbers, default=[32, 128], help="tokens (default 32,128)")
     parser.add_argument("--threads", type=numbers, default=[1, 2], help="threads (default 1,2)")
     parser.add_argument("--runs", type=int, default=150, help="measured runs a row (default 150)")
@@ -66,9 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def prepared(
-    workspace: Workspace, model: BenchmarkModel, contender: Contender, lengths: Sequence[int]
-) -> Entry:
+def prepared(workspace: Workspace, model: BenchmarkModel, contender: Contender, lengths: Sequence[int]) -> Entry:
     """The contender with its model file, made now when it is not in the cache."""
     if not contender.is_peer:
         return Entry(contender, Path(sys.executable), workspace.artifact(model, lengths))

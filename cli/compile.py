@@ -26,9 +26,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def compile_(
     model: Annotated[Path, typer.Argument(help="A quantized model, as `intbert quantize` writes it.")],
-    target: Annotated[
-        str, typer.Option("--target", "-t", help="host, or a name that `intbert targets` lists.")
-    ],
+    target: Annotated[str, typer.Option("--target", "-t", help="host, or a name that `intbert targets` lists.")],
     output: options.Output,
     lengths: Annotated[
         str | None,
@@ -49,9 +47,7 @@ def compile_(
 
     machine = get_target(target)
     with console.steps() as step:
-        manifest = deploy(
-            load(model), machine, output=output, lengths=tokens, batches=rows, force=force, progress=step
-        )
+        manifest = deploy(load(model), machine, output=output, lengths=tokens, batches=rows, force=force, progress=step)
     size = artifact_bytes(output)
     if as_json:
         console.print_json(

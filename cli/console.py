@@ -46,9 +46,7 @@ def progress(iterable: Iterable[T], description: str, total: int) -> Iterable[T]
     from rich.progress import track
 
     console = stderr()
-    return track(
-        iterable, description, total=total, console=console, transient=True, disable=not console.is_terminal
-    )
+    return track(iterable, description, total=total, console=console, transient=True, disable=not console.is_terminal)
 
 
 @contextmanager

@@ -126,9 +126,7 @@ def _compare(source: Path, artifact: Path) -> None:
         percentiles = (ours.p50_ms, ours.p90_ms, ours.p99_ms)
         rows.append(("intbert W8A8", length, *percentiles, ours.artifact_bytes / 1e6, ours.peak_rss_mb))
     columns = ("model", "tokens", "p50 ms", "p90 ms", "p99 ms", "size MB", "peak memory MB")
-    console.print_table(
-        columns, rows, title=f"all-MiniLM-L6-v2, batch 1, {model.threads} thread(s), this machine"
-    )
+    console.print_table(columns, rows, title=f"all-MiniLM-L6-v2, batch 1, {model.threads} thread(s), this machine")
     print()
     _agreement(floats, integer)
 

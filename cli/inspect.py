@@ -19,9 +19,7 @@ def inspect(
     strategies: Annotated[
         bool, typer.Option("--strategies", help="Show which strategy every operator got, and why.")
     ] = False,
-    bounds: Annotated[
-        bool, typer.Option("--bounds", help="Show the proven ranges of the integer operators.")
-    ] = False,
+    bounds: Annotated[bool, typer.Option("--bounds", help="Show the proven ranges of the integer operators.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show sizes by dtype, buckets, operators with their strategies, and bounds."""
@@ -51,12 +49,8 @@ def inspect(
 
 def _summary(report: dict[str, Any]) -> None:
     hidden = {"sizes", "strategies", "bounds"}
-    console.print_table(
-        ("", ""), [(name, _flat(value)) for name, value in report.items() if name not in hidden]
-    )
-    console.print_table(
-        ("part", "tensors", "bytes"), [tuple(row.values()) for row in report["sizes"]], title="Sizes"
-    )
+    console.print_table(("", ""), [(name, _flat(value)) for name, value in report.items() if name not in hidden])
+    console.print_table(("part", "tensors", "bytes"), [tuple(row.values()) for row in report["sizes"]], title="Sizes")
 
 
 def _flat(value: Any) -> str:

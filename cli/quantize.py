@@ -17,9 +17,7 @@ class _Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from ..quantization.scheme import SCHEMES
 
-        self.epilog = "\n\n".join(
-            ["Methods:", *(f"{name}: {scheme.description}" for name, scheme in SCHEMES.items())]
-        )
+        self.epilog = "\n\n".join(["Methods:", *(f"{name}: {scheme.description}" for name, scheme in SCHEMES.items())])
         super().format_help(ctx, formatter)
 
 
@@ -28,12 +26,8 @@ def register(app: typer.Typer) -> None:
 
 
 def quantize(
-    folder: Annotated[
-        Path, typer.Argument(help="A Hugging Face checkpoint: config.json, model.safetensors.")
-    ],
-    calibrate: Annotated[
-        Path, typer.Option("--calibrate", help="Sentences to calibrate on: UTF-8, one a line.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="A Hugging Face checkpoint: config.json, model.safetensors.")],
+    calibrate: Annotated[Path, typer.Option("--calibrate", help="Sentences to calibrate on: UTF-8, one a line.")],
     output: options.Output,
     method: Annotated[str, typer.Option("--method", help="The quantization scheme; listed below.")] = "ibert",
     calibration: Annotated[
@@ -65,8 +59,6 @@ def quantize(
         save(model, staging)
     size = artifact_bytes(output)
     if as_json:
-        console.print_json(
-            {"output": str(output), "scheme": model.scheme, "sentences": len(sentences), "bytes": size}
-        )
+        console.print_json({"output": str(output), "scheme": model.scheme, "sentences": len(sentences), "bytes": size})
     else:
         print(f"{output}: {model.scheme}, {len(sentences)} calibration sentences, {size / 1e6:.1f} MB")

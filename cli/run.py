@@ -44,10 +44,7 @@ def run(
         return
     console.print_table(
         ("text", "output"),
-        [
-            (" | ".join(t) if isinstance(t, tuple) else t, _preview(o))
-            for t, o in zip(texts, outputs, strict=True)
-        ],
+        [(" | ".join(t) if isinstance(t, tuple) else t, _preview(o)) for t, o in zip(texts, outputs, strict=True)],
         title=f"{outputs.dtype} {list(outputs.shape)}",
     )
 

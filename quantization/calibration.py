@@ -111,9 +111,7 @@ def get_observer(name: str) -> Callable[[], Observer]:
         return OBSERVERS[name]
     except KeyError:
         near = difflib.get_close_matches(name, OBSERVERS, n=1) or sorted(OBSERVERS)
-        raise CalibrationError(
-            f"there is no calibration '{name}'; did you mean {' or '.join(near)}?"
-        ) from None
+        raise CalibrationError(f"there is no calibration '{name}'; did you mean {' or '.join(near)}?") from None
 
 
 class Recorder:
@@ -142,12 +140,8 @@ def calibrate(
     """
     narrow = get_observer(calibration)
     if not any(batch.attention_mask.any() for batch in batches):
-        raise CalibrationError(
-            "no sentences to calibrate on; give some that are like those the model will see"
-        )
-    observers = {
-        name: MinMax() if wide else narrow() for name, wide in wide_activations(model.architecture).items()
-    }
+        raise CalibrationError("no sentences to calibrate on; give some that are like those the model will see")
+    observers = {name: MinMax() if wide else narrow() for name, wide in wide_activations(model.architecture).items()}
     recorder = Recorder(observers)
     for batch in progress(batches, "calibrating", len(batches)):
         model.forward(batch, recorder)

@@ -41,9 +41,7 @@ _ACTIVATIONS = {"gelu": Activation.GELU, "relu": Activation.RELU}
 _TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh")
 
 
-def read_configuration(
-    config: Mapping[str, Any], where: str, mean_pooling: Head | None = None
-) -> Configuration:
+def read_configuration(config: Mapping[str, Any], where: str, mean_pooling: Head | None = None) -> Configuration:
     """Reads ``config``; ``mean_pooling`` replaces the head that its ``architectures`` names.
 
     Raises CheckpointError, its message starting with ``where``, when the model is not supported.
@@ -53,21 +51,13 @@ def read_configuration(
     keys = _KEYS[family]
     activation, notes = _activation(config.get(keys.activation, "gelu"), where)
     pad = config.get("pad_token_id")
-    pad = (
-        (1 if family is Family.ROBERTA else 0)
-        if pad is None
-        else _integer(config, "pad_token_id", where, minimum=0)
-    )
+    pad = (1 if family is Family.ROBERTA else 0) if pad is None else _integer(config, "pad_token_id", where, minimum=0)
     # RoBERTa's positions count from padding_idx + 1; its table has rows for them.
     offset = pad + 1 if family is Family.ROBERTA else 0
-    token_types = (
-        0 if family is Family.DISTILBERT else _integer(config, "type_vocab_size", where, 0, default=2)
-    )
+    token_types = 0 if family is Family.DISTILBERT else _integer(config, "type_vocab_size", where, 0, default=2)
     head = mean_pooling or _head(config, family, where)
     if head.kind is HeadKind.MASKED_LM and family is Family.ROBERTA and activation is not Activation.GELU:
-        raise CheckpointError(
-            f"{where}: a RoBERTa masked LM head needs hidden_act gelu, not {activation.value}"
-        )
+        raise CheckpointError(f"{where}: a RoBERTa masked LM head needs hidden_act gelu, not {activation.value}")
     try:
         architecture = Architecture(
             family=family,
@@ -85,9 +75,7 @@ def read_configuration(
         )
     except QuantizedModelError as error:
         raise CheckpointError(f"{where}: {error}") from None
-    return Configuration(
-        architecture, _epsilon(config, family, where), config.get("tie_word_embeddings", True), notes
-    )
+    return Configuration(architecture, _epsilon(config, family, where), config.get("tie_word_embeddings", True), notes)
 
 
 def _family(config: Mapping[str, Any], where: str) -> Family:
@@ -103,18 +91,14 @@ def _family(config: Mapping[str, Any], where: str) -> Family:
 def _refuse_variants(config: Mapping[str, Any], where: str) -> None:
     position = config.get("position_embedding_type") or "absolute"
     if position != "absolute":
-        raise CheckpointError(
-            f"{where}: position_embedding_type '{position}' is not supported; 'absolute' is"
-        )
+        raise CheckpointError(f"{where}: position_embedding_type '{position}' is not supported; 'absolute' is")
     for key in ("is_decoder", "add_cross_attention"):
         if config.get(key):
             raise CheckpointError(f"{where}: {key} is set; encoders are supported, decoders are not")
     if config.get("pruned_heads"):
         raise CheckpointError(f"{where}: pruned attention heads are not supported")
     if config.get("quantization_config"):
-        raise CheckpointError(
-            f"{where}: the checkpoint is quantized already; start from the float checkpoint"
-        )
+        raise CheckpointError(f"{where}: the checkpoint is quantized already; start from the float checkpoint")
 
 
 def _activation(name: Any, where: str) -> tuple[Activation, tuple[str, ...]]:
@@ -130,9 +114,7 @@ def _head(config: Mapping[str, Any], family: Family, where: str) -> Head:
     kinds = head_kinds(family)
     names = config.get("architectures")
     if not isinstance(names, list) or len(names) != 1 or names[0] not in kinds:
-        raise CheckpointError(
-            f"{where}: architectures {names!r} is not supported; one of {', '.join(kinds)} is"
-        )
+        raise CheckpointError(f"{where}: architectures {names!r} is not supported; one of {', '.join(kinds)} is")
     kind = kinds[names[0]]
     if kind is HeadKind.QUESTION_ANSWERING:
         return Head(kind, labels=("start", "end"))
@@ -166,9 +148,7 @@ def _epsilon(config: Mapping[str, Any], family: Family, where: str) -> float:
     return float(value)
 
 
-def _integer(
-    config: Mapping[str, Any], key: str, where: str, minimum: int = 1, default: int | None = None
-) -> int:
+def _integer(config: Mapping[str, Any], key: str, where: str, minimum: int = 1, default: int | None = None) -> int:
     value = config.get(key, default)
     if value is None:
         raise CheckpointError(f"{where}: '{key}' is missing")

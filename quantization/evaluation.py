@@ -91,9 +91,7 @@ def _pair_scores(examples: list[Example], predict: Predict, progress: Progress) 
     return predicted_scores(_predictions(predict, pairs, progress, "pairs"))
 
 
-def _predictions(
-    predict: Predict, texts: list[Any], progress: Progress, description: str
-) -> NDArray[np.float32]:
+def _predictions(predict: Predict, texts: list[Any], progress: Progress, description: str) -> NDArray[np.float32]:
     chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
     outputs = [np.asarray(predict(chunk)) for chunk in progress(chunks, description, len(chunks))]
     for chunk, output in zip(chunks, outputs, strict=True):

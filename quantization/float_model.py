@@ -63,9 +63,7 @@ class FloatModel:
 
         forward = Forward(self.architecture, self._tensors, self.norm_epsilon, hook or untouched)
         with torch.inference_mode():
-            output = forward(
-                *map(torch.from_numpy, (batch.input_ids, batch.attention_mask, batch.token_type_ids))
-            )
+            output = forward(*map(torch.from_numpy, (batch.input_ids, batch.attention_mask, batch.token_type_ids)))
             return output.numpy()
 
     def batches(self, texts: Sequence[Text], max_length: int = 128, size: int = 32) -> list[Batch]:

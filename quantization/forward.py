@@ -61,10 +61,7 @@ class Forward:
 
     def _embeddings(self, ids: Tensor, mask: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
         positions = torch.arange(ids.shape[1]) + self.architecture.position_offset
-        total = (
-            self.weights["embeddings.word.weight"][ids]
-            + self.weights["embeddings.position.weight"][positions]
-        )
+        total = self.weights["embeddings.word.weight"][ids] + self.weights["embeddings.position.weight"][positions]
         if self.architecture.token_types:
             total = total + self.weights["embeddings.token_type.weight"][types]
         normed = self._norm("embeddings.norm", self.hook("embeddings.sum", total, mask))
@@ -82,9 +79,7 @@ class Forward:
         inner = self.hook(f"{prefix}.activation_output", inner, mask)
         total = self._linear(f"{prefix}.output", inner) + stream
         normed = self._norm(f"{prefix}.output_norm", self.hook(f"{prefix}.output_sum", total, mask))
-        return self.hook(f"{prefix}.output_hidden", normed, mask), self.hook(
-            f"{prefix}.output_stream", normed, mask
-        )
+        return self.hook(f"{prefix}.output_hidden", normed, mask), self.hook(f"{prefix}.output_stream", normed, mask)
 
     def _attention(self, prefix: str, hidden: Tensor, mask: Tensor) -> Tensor:
         batch, length, _ = hidden.shape

@@ -73,9 +73,7 @@ def _tables(model: FloatModel, scheme: Scheme) -> dict[str, WeightTensor]:
     return tables
 
 
-def _linears(
-    model: FloatModel, activations: dict[str, Quantization], scheme: Scheme
-) -> dict[str, WeightTensor]:
+def _linears(model: FloatModel, activations: dict[str, Quantization], scheme: Scheme) -> dict[str, WeightTensor]:
     tensors: dict[str, WeightTensor] = {}
     for linear in structure.linears(model.architecture):
         weight, bias = model.weights[f"{linear.name}.weight"], model.weights[f"{linear.name}.bias"]

@@ -57,7 +57,5 @@ def predicted_scores(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
     """The cosine of each pair of rows; 0 where a row is zero."""
     products = np.einsum("ij,ij->i", first, second, dtype=np.float64)
-    norms = np.linalg.norm(first.astype(np.float64), axis=1) * np.linalg.norm(
-        second.astype(np.float64), axis=1
-    )
+    norms = np.linalg.norm(first.astype(np.float64), axis=1) * np.linalg.norm(second.astype(np.float64), axis=1)
     return products / np.where(norms == 0, 1, norms)

@@ -43,12 +43,8 @@ def quantize(
     """
     scheme = get_scheme(method)
     if not sentences:
-        raise CalibrationError(
-            "no sentences to calibrate on; give some that are like those the model will see"
-        )
+        raise CalibrationError("no sentences to calibrate on; give some that are like those the model will see")
     model = source if isinstance(source, FloatModel) else load_float_model(source)
     if tokenizer is not None:
         model = model.with_tokenizer(Path(tokenizer))
-    return QUANTIZERS[scheme.name](
-        model, model.batches(sentences, max_length), calibration, progress or silent
-    )
+    return QUANTIZERS[scheme.name](model, model.batches(sentences, max_length), calibration, progress or silent)

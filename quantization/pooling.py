@@ -25,9 +25,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path.parent}: {path.name} is missing; this is no Hugging Face checkpoint"
-        ) from None
+        raise CheckpointError(f"{path.parent}: {path.name} is missing; this is no Hugging Face checkpoint") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged JSON ({error}); copy it again") from None
 
@@ -43,9 +41,7 @@ def read_modules(folder: Path) -> SentenceModules | None:
     try:
         modules = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in document]
     except (TypeError, KeyError) as error:
-        raise CheckpointError(
-            f"{folder / MODULES_FILE}: damaged list of modules ({error!r}); copy it again"
-        ) from None
+        raise CheckpointError(f"{folder / MODULES_FILE}: damaged list of modules ({error!r}); copy it again") from None
     types = [kind for kind, _ in modules]
     if types not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise CheckpointError(
@@ -67,11 +63,7 @@ def _check_mean(path: Path) -> None:
     # Version 6 writes one `pooling_mode`, older ones a flag for each mode.
     modes = config.get("pooling_mode")
     if modes is None:
-        modes = [
-            key.removeprefix("pooling_mode_")
-            for key, value in config.items()
-            if "pooling_mode_" in key and value
-        ]
+        modes = [key.removeprefix("pooling_mode_") for key, value in config.items() if "pooling_mode_" in key and value]
     modes = modes if isinstance(modes, list) else [modes]
     if modes not in (["mean"], ["mean_tokens"]):
         raise CheckpointError(f"{path}: pooling {modes} is not supported; mean pooling is")

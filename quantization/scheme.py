@@ -55,9 +55,7 @@ class Scheme:
     def __post_init__(self) -> None:
         for field in ("weight_bits", "activation_bits", "embedding_bits"):
             if not 1 <= getattr(self, field) <= 8:
-                raise SchemeError(
-                    f"scheme '{self.name}': {field} is {getattr(self, field)}, it must be 1 to 8"
-                )
+                raise SchemeError(f"scheme '{self.name}': {field} is {getattr(self, field)}, it must be 1 to 8")
         if not self.activation_bits <= self.stream_bits <= 16:
             raise SchemeError(
                 f"scheme '{self.name}': stream_bits is {self.stream_bits}, "

@@ -67,9 +67,7 @@ class SafetensorsFiles:
             with safe_open(path, framework="pt") as file:
                 return file.get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path}: cannot read tensor '{name}' ({error}); copy the file again"
-            ) from None
+            raise CheckpointError(f"{path}: cannot read tensor '{name}' ({error}); copy the file again") from None
 
 
 def open_folder(folder: Path) -> SafetensorsFiles:
@@ -98,35 +96,25 @@ def _names(path: Path) -> list[str]:
         with safe_open(path, framework="numpy") as file:
             return list(file.keys())
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: truncated or damaged safetensors file ({error}); copy it again"
-        ) from None
+        raise CheckpointError(f"{path}: truncated or damaged safetensors file ({error}); copy it again") from None
 
 
 def _shards(folder: Path) -> dict[str, Path]:
     try:
-        weight_map: dict[str, str] = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))[
-            "weight_map"
-        ]
+        weight_map: dict[str, str] = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"]
         files = sorted(set(weight_map.values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{folder / INDEX_FILE}: damaged index of shards ({error!r}); copy it again"
-        ) from None
+        raise CheckpointError(f"{folder / INDEX_FILE}: damaged index of shards ({error!r}); copy it again") from None
     present: dict[str, Path] = {}
     for file in files:
         if Path(file).name != file:
             raise CheckpointError(f"{folder / INDEX_FILE}: shard '{file}' lies outside of the folder")
         if not (folder / file).is_file():
-            raise CheckpointError(
-                f"{folder}: shard {file} is missing; copy it from where the checkpoint came from"
-            )
+            raise CheckpointError(f"{folder}: shard {file} is missing; copy it from where the checkpoint came from")
         present |= dict.fromkeys(_names(folder / file), folder / file)
     missing = sorted(set(weight_map) - set(present))
     if missing:
-        raise CheckpointError(
-            f"{folder}: tensor '{missing[0]}' is in {INDEX_FILE} but in no shard; copy them again"
-        )
+        raise CheckpointError(f"{folder}: tensor '{missing[0]}' is in {INDEX_FILE} but in no shard; copy them again")
     return present
 
 
@@ -139,9 +127,7 @@ def float_array(source: TensorSource, name: str, shape: tuple[int, ...], where: 
     import torch
 
     if name not in source:
-        raise CheckpointError(
-            f"{where}: tensor '{name}' is missing; the checkpoint does not fit its config.json"
-        )
+        raise CheckpointError(f"{where}: tensor '{name}' is missing; the checkpoint does not fit its config.json")
     tensor = source.get(name)
     if tuple(tensor.shape) != shape:
         raise CheckpointError(

@@ -67,9 +67,7 @@ class Board:
         """Where the session's file ``name`` lies; refuses names that leave the session's folder."""
         relative = PurePosixPath(name)
         if relative.is_absolute() or not relative.parts or ".." in relative.parts:
-            raise RemoteError(
-                f"{name!r} is not a name inside the session's folder; use a relative path without '..'"
-            )
+            raise RemoteError(f"{name!r} is not a name inside the session's folder; use a relative path without '..'")
         return self.folder / relative
 
     def load_module(self, name: str) -> Any:

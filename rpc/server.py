@@ -61,9 +61,7 @@ class Server:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._listener = socket.create_server((host, port), family=family)
         except OSError as error:
-            raise RemoteError(
-                f"cannot listen on {host} port {port}: {error.strerror}; give another port"
-            ) from error
+            raise RemoteError(f"cannot listen on {host} port {port}: {error.strerror}; give another port") from error
         self.port: int = self._listener.getsockname()[1]
 
     def ready_line(self) -> str:
@@ -101,9 +99,7 @@ class Server:
         """Runs one session in a child process, and tells its client when the child died."""
         with tempfile.TemporaryDirectory(prefix="intbert-session-") as folder:
             context = multiprocessing.get_context("fork")
-            child = context.Process(
-                target=_session, args=(self._listener, connection, Path(folder)), daemon=True
-            )
+            child = context.Process(target=_session, args=(self._listener, connection, Path(folder)), daemon=True)
             child.start()
             log.info("session %d begins", child.pid)
             try:

@@ -139,9 +139,7 @@ class RemoteModel:
     ) -> NDArray[Any]:
         """The integer output, as ``Model.run`` of the runtime gives it; ids, mask and types are [B, T]."""
         arrays = [encode_array(array) for array in (input_ids, attention_mask, token_type_ids)]
-        output = decode_array(
-            self.session._call(f"running {self.name}", "run", self.name, *arrays, seconds=timeout)
-        )
+        output = decode_array(self.session._call(f"running {self.name}", "run", self.name, *arrays, seconds=timeout))
         if output is None:
             raise RemoteError(f"{self.session.address}: running {self.name} gave no output")
         return output
@@ -177,9 +175,7 @@ def _bounded(relay: Relay, doing: str, seconds: float) -> Iterator[None]:
     except IntbertError:
         raise
     except Exception as error:  # TVM raises whatever type the far end named
-        raise RemoteError(
-            f"{relay.address}: {doing} failed: {_cause(error, relay.ended(), seconds)}"
-        ) from error
+        raise RemoteError(f"{relay.address}: {doing} failed: {_cause(error, relay.ended(), seconds)}") from error
     finally:
         relay.done()
 
@@ -205,9 +201,7 @@ def _essence(error: Exception) -> str:
 def _files(artifact: Path) -> dict[str, Path]:
     """The files of an artifact's folder by the names that they get on the board."""
     files = {
-        path.relative_to(artifact.parent).as_posix(): path
-        for path in sorted(artifact.rglob("*"))
-        if path.is_file()
+        path.relative_to(artifact.parent).as_posix(): path for path in sorted(artifact.rglob("*")) if path.is_file()
     }
     if not files:
         raise ArtifactError(f"{artifact} holds no files to upload; make an artifact with `intbert compile`")

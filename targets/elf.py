@@ -71,9 +71,7 @@ def data_object(blob: bytes | Path | str, symbol: str, arch: str) -> bytes:
     executable stack. TargetError when ``arch`` is neither ``x86_64`` nor ``aarch64``.
     """
     if arch not in _MACHINES:
-        raise TargetError(
-            f"cannot write data objects for {arch!r}; supported: {', '.join(sorted(_MACHINES))}"
-        )
+        raise TargetError(f"cannot write data objects for {arch!r}; supported: {', '.join(sorted(_MACHINES))}")
     data = Path(blob).read_bytes() if isinstance(blob, (str, os.PathLike)) else bytes(blob)
 
     names = b"\0" + symbol.encode("ascii") + b"\0"

@@ -96,9 +96,7 @@ def x86_features(cpuinfo: str, *, amx_granted: bool) -> frozenset[str]:
 
     ``amx_granted`` says whether the kernel lets this process use the tile state.
     """
-    cores = [
-        frozenset(line.partition(":")[2].split()) for line in cpuinfo.splitlines() if line.startswith("flags")
-    ]
+    cores = [frozenset(line.partition(":")[2].split()) for line in cpuinfo.splitlines() if line.startswith("flags")]
     flags = frozenset.intersection(*cores) if cores else frozenset()
     if not amx_granted:
         flags -= {"amx_int8"}

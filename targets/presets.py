@@ -99,9 +99,7 @@ def _check(path: Path, name: str, table: Any) -> None:
         raise TargetError(f"{path}: {name!r} is not a table; write each target as [{name}]")
     for key, value in table.items():
         if key not in _KEYS:
-            raise TargetError(
-                f"{path}: [{name}] has an unknown key {key!r}; known: {', '.join(sorted(_KEYS))}"
-            )
+            raise TargetError(f"{path}: [{name}] has an unknown key {key!r}; known: {', '.join(sorted(_KEYS))}")
         if key in _LISTS:
             good = isinstance(value, list) and all(isinstance(item, str) for item in value)
             expected = "a list of strings"

@@ -57,9 +57,7 @@ class Target:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise TargetError(
-                f"target name {self.name!r} is invalid: use lower-case letters, digits, '.', '_' and '-'"
-            )
+            raise TargetError(f"target name {self.name!r} is invalid: use lower-case letters, digits, '.', '_' and '-'")
         if self.arch not in IMPLIED:
             raise self._invalid("arch", self.arch, f"one of {', '.join(sorted(IMPLIED))}")
         if self.triple.partition("-")[0] != self.arch:

@@ -71,9 +71,7 @@ class FCompile:
     linker: Linker
     output_format: str = "so"
 
-    def __call__(
-        self, output: str, objects: str | Sequence[str], options: Sequence[str] | None = None
-    ) -> None:
+    def __call__(self, output: str, objects: str | Sequence[str], options: Sequence[str] | None = None) -> None:
         if options:
             raise ToolchainError(f"the linker takes no options of the caller's, got {list(options)}")
         paths = [objects] if isinstance(objects, str) else objects

@@ -66,9 +66,7 @@ def is_allowed(importer: str, imported: str) -> bool:
     part = importer.partition(".")[0]
     if imported.partition(".")[0] == part:
         return True
-    return any(
-        imported == allowed or (allowed and imported.startswith(f"{allowed}.")) for allowed in ALLOWED[part]
-    )
+    return any(imported == allowed or (allowed and imported.startswith(f"{allowed}.")) for allowed in ALLOWED[part])
 
 
 def violations(root: Path) -> list[str]:

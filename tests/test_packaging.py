@@ -110,8 +110,7 @@ def test_the_wheel_works_away_from_the_tree(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     program = (
-        "import intbert, intbert.targets as targets; "
-        "print(intbert.__file__); print(targets.get_target('rpi4').cpu)"
+        "import intbert, intbert.targets as targets; print(intbert.__file__); print(targets.get_target('rpi4').cpu)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

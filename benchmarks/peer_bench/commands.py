@@ -23,12 +23,8 @@ def run_logged(command: Sequence[str | Path], log: Path, env: Mapping[str, str] 
     words = [str(word) for word in command]
     with log.open("wb") as output:
         try:
-            status = subprocess.run(
-                words, stdout=output, stderr=subprocess.STDOUT, env=env, check=False
-            ).returncode
+            status = subprocess.run(words, stdout=output, stderr=subprocess.STDOUT, env=env, check=False).returncode
         except OSError as error:
             raise BenchmarkError(f"cannot run {words[0]}: {error.strerror}; `make` sets it up") from error
     if status:
-        raise BenchmarkError(
-            f"{Path(words[0]).name} {words[1]} failed ({status}): {last_line(log)} (all of it: {log})"
-        )
+        raise BenchmarkError(f"{Path(words[0]).name} {words[1]} failed ({status}): {last_line(log)} (all of it: {log})")

@@ -24,9 +24,7 @@ def peers_python(venv: Path, requirements: Path, log: Path) -> Path:
         return python
     if sys.version_info < PYTHON_NEEDED:
         needed = ".".join(map(str, PYTHON_NEEDED))
-        raise BenchmarkError(
-            f"the pinned peers need Python {needed} or newer: make .venv with one and run again"
-        )
+        raise BenchmarkError(f"the pinned peers need Python {needed} or newer: make .venv with one and run again")
     run_logged([sys.executable, "-m", "venv", "--clear", venv], log)
     run_logged([python, "-m", "pip", "install", "-r", requirements], log)
     stamp.write_text(wanted)

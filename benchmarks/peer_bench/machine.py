@@ -63,7 +63,5 @@ def cpus_for(threads: int) -> list[int]:
     """
     cores = one_cpu_per_core(os.sched_getaffinity(0))
     if threads > len(cores):
-        raise BenchmarkError(
-            f"{threads} threads need {threads} cores, {len(cores)} available: lower --threads"
-        )
+        raise BenchmarkError(f"{threads} threads need {threads} cores, {len(cores)} available: lower --threads")
     return cores[:threads]

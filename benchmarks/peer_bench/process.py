@@ -26,9 +26,7 @@ class WorkerProcess:
     spin on the cores of the one that is measured.
     """
 
-    def __init__(
-        self, name: str, command: Sequence[str | Path], spec: Spec, folder: Path, env: Mapping[str, str]
-    ):
+    def __init__(self, name: str, command: Sequence[str | Path], spec: Spec, folder: Path, env: Mapping[str, str]):
         self.name = name
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / f"{name}.log"
@@ -86,9 +84,7 @@ class WorkerProcess:
 
     def _died(self) -> BenchmarkError:
         status = self._process.wait()
-        return BenchmarkError(
-            f"worker {self.name} ended ({status}): {last_line(self._log)} (see {self._log})"
-        )
+        return BenchmarkError(f"worker {self.name} ended ({status}): {last_line(self._log)} (see {self._log})")
 
     def close(self) -> None:
         """End the process; nothing of it is worth an orderly shutdown."""

@@ -35,9 +35,7 @@ class Row:
     def __post_init__(self) -> None:
         for name in ("length", "batch", "threads", "runs"):
             if getattr(self, name) < 1:
-                raise ValueError(
-                    f"row {self.model}/{self.runtime}: {name} is {getattr(self, name)}, not positive"
-                )
+                raise ValueError(f"row {self.model}/{self.runtime}: {name} is {getattr(self, name)}, not positive")
         if not (math.isfinite(self.p90_ms) and 0 < self.min_ms <= self.p50_ms <= self.p90_ms):
             raise ValueError(
                 f"row {self.model}/{self.runtime}: 0 < min <= p50 <= p90 does not hold "

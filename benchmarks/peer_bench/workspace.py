@@ -97,9 +97,7 @@ class Workspace:
         """This project's artifact for this machine: quantized and compiled by its own command line."""
         intbert = Path(sys.executable).parent / "intbert"
         checkpoint = self.checkpoint(model)
-        quantize_key = digest(
-            [*_sources("quantization", "compiler/model.py"), SENTENCES], _checkpoint_key(checkpoint)
-        )
+        quantize_key = digest([*_sources("quantization", "compiler/model.py"), SENTENCES], _checkpoint_key(checkpoint))
         quantize = [intbert, "quantize", checkpoint, "--method", "ibert", "--calibrate", SENTENCES, "-o"]
         quantized = cached_folder(
             self._cache, f"{model.name}-quantized", quantize_key,
@@ -123,9 +121,7 @@ def _sources(*names: str) -> list[Path]:
     paths = [ROOT / name for name in names]
     folders = [path for path in paths if path.is_dir()]
     files = [path for path in paths if path.is_file()]
-    return files + [
-        file for folder in folders for suffix in ("py", "toml") for file in folder.rglob(f"*.{suffix}")
-    ]
+    return files + [file for folder in folders for suffix in ("py", "toml") for file in folder.rglob(f"*.{suffix}")]
 
 
 def _checkpoint_key(checkpoint: Path) -> str:

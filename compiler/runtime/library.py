@@ -53,9 +53,7 @@ def without_unwanted() -> Iterator[None]:
 
 def find_library() -> Path:
     """Where libtvm_runtime.so lies; raises ToolchainError that says how to get it."""
-    folders = [
-        Path(folder) for folder in os.environ.get(LIBRARY_PATH_VARIABLE, "").split(os.pathsep) if folder
-    ]
+    folders = [Path(folder) for folder in os.environ.get(LIBRARY_PATH_VARIABLE, "").split(os.pathsep) if folder]
     specification = importlib.util.find_spec("tvm")  # finds, does not import
     if specification is not None and specification.origin is not None:
         folders.append(Path(specification.origin).parent / "lib")
@@ -63,8 +61,7 @@ def find_library() -> Path:
         if (folder / LIBRARY).is_file():
             return folder / LIBRARY
     raise ToolchainError(
-        f"{LIBRARY} is not installed; run `pip install apache-tvm`, "
-        f"or name its folder in {LIBRARY_PATH_VARIABLE}"
+        f"{LIBRARY} is not installed; run `pip install apache-tvm`, or name its folder in {LIBRARY_PATH_VARIABLE}"
     )
 
 

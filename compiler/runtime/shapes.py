@@ -50,9 +50,7 @@ class VirtualMachine:
             # Once for the device that computes, once for the host; here both are the CPU.
             self._functions["vm_initialization"](*device, *device)
         except (RuntimeError, ValueError, AttributeError, OSError) as error:
-            raise ArtifactError(
-                f"{path} cannot be loaded ({_first_line(error)}); compile it again"
-            ) from error
+            raise ArtifactError(f"{path} cannot be loaded ({_first_line(error)}); compile it again") from error
         self._weights = mapped_weights(path, self._manifest.weights)
 
     def shape(self, bucket: Bucket) -> CompiledShape:

@@ -49,9 +49,7 @@ class Tokenizer:
         """
         check_texts(texts)
         # One text alone is not worth waking the tokenizer's own pool of threads.
-        encodings = (
-            [self._encode(texts[0])] if len(texts) == 1 else self._backend.encode_batch_fast(list(texts))
-        )
+        encodings = [self._encode(texts[0])] if len(texts) == 1 else self._backend.encode_batch_fast(list(texts))
         too_long = [index for index, encoding in enumerate(encodings) if len(encoding.ids) > max_length]
         if too_long and not truncate:
             index = too_long[0]

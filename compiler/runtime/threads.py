@@ -82,9 +82,7 @@ def _configure(count: int) -> bool:
     _set_max_concurrency(count)
     count_threads()  # starts the pool, with as many threads as just said, unless it has started already
     ffi.get_global_func("runtime.config_threadpool")(_BIG_CORES, count)
-    _set_max_concurrency(
-        count
-    )  # configuring the pool resets it, and with 1 parallel loops do not use the pool
+    _set_max_concurrency(count)  # configuring the pool resets it, and with 1 parallel loops do not use the pool
     _configured.count = count_threads()
     return _configured.count == count
 

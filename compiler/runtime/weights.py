@@ -40,9 +40,7 @@ def mapped_weights(library: Path, records: Sequence[WeightRecord]) -> Any:
         try:
             views.append(ffi.from_dlpack(view, require_alignment=ALIGNMENT))
         except ValueError as error:
-            raise ArtifactError(
-                f"{library}: weight {record.name}: {error}; compile the model again"
-            ) from error
+            raise ArtifactError(f"{library}: weight {record.name}: {error}; compile the model again") from error
     return ffi.convert(tuple(views))
 
 

@@ -58,9 +58,7 @@ def test_a_worker_measures_when_asked_and_stands_still_otherwise(spec: Spec, tmp
 
 
 def test_a_worker_that_cannot_load_says_why(spec: Spec, tmp_path: Path) -> None:
-    with pytest.raises(
-        BenchmarkError, match=r"worker matrix ended \(1\): this precision is not supported \(see .*\)"
-    ):
+    with pytest.raises(BenchmarkError, match=r"worker matrix ended \(1\): this precision is not supported \(see .*\)"):
         start(replace(spec, precision="unknown"), tmp_path / "logs")
 
 

@@ -28,8 +28,7 @@ PEERS = [
 
 def test_the_fastest_of_each_kind_is_the_opponent() -> None:
     found = {
-        ratio.opponent: (ratio.runtime, ratio.times_faster)
-        for ratio in ratios([*PEERS, row("intbert", "int8", 8.0)])
+        ratio.opponent: (ratio.runtime, ratio.times_faster) for ratio in ratios([*PEERS, row("intbert", "int8", 8.0)])
     }
     assert found == {
         "OpenVINO int8": ("openvino", pytest.approx(10.0 / 8.0)),

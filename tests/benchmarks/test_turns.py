@@ -10,9 +10,7 @@ WORKERS = ["a", "b", "c"]
 LENGTHS = [32, 128]
 
 
-@pytest.mark.parametrize(
-    ("runs", "block"), [(30, 10), (25, 10), (7, 10), (1, 1)], ids=["even", "rest", "short", "one"]
-)
+@pytest.mark.parametrize(("runs", "block"), [(30, 10), (25, 10), (7, 10), (1, 1)], ids=["even", "rest", "short", "one"])
 def test_everybody_measures_every_length_as_often_as_asked(runs: int, block: int) -> None:
     counts: Counter[tuple[str, int]] = Counter()
     for turn in turns(WORKERS, LENGTHS, runs, block):

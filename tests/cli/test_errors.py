@@ -114,9 +114,7 @@ def test_usage(intbert: Run, command: str):
     assert "Usage: " in result.stderr
 
 
-@pytest.mark.parametrize(
-    "command", ["--debug targets rpi44", "targets rpi44 --debug"], ids=["before", "after"]
-)
+@pytest.mark.parametrize("command", ["--debug targets rpi44", "targets rpi44 --debug"], ids=["before", "after"])
 def test_debug_shows_the_traceback(intbert: Run, command: str):
     result = intbert(*command.split())
     assert result.exit_code == 1

@@ -60,17 +60,12 @@ def test_run(intbert_json: Json, artifact: Path):
     document = intbert_json("run", artifact, "the man plays", "a dog")
     assert document["shape"] == [2, 2]
     model = api.load(artifact)
-    np.testing.assert_array_equal(
-        np.array(document["outputs"], dtype=np.float32), model(["the man plays", "a dog"])
-    )
+    np.testing.assert_array_equal(np.array(document["outputs"], dtype=np.float32), model(["the man plays", "a dog"]))
 
 
-def test_eval_of_every_kind_of_model(
-    intbert_json: Json, checkpoint: Path, quantized: Path, artifact: Path, glue: Path
-):
+def test_eval_of_every_kind_of_model(intbert_json: Json, checkpoint: Path, quantized: Path, artifact: Path, glue: Path):
     scores = [
-        intbert_json("eval", path, "--task", "sst2", "--data", glue)
-        for path in (checkpoint, quantized, artifact)
+        intbert_json("eval", path, "--task", "sst2", "--data", glue) for path in (checkpoint, quantized, artifact)
     ]
     for score in scores:
         assert set(score) == {"task", "metric", "value", "n"}

@@ -126,9 +126,7 @@ def test_altered_manifest(toy_copy, change, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "\xff"], ids=["empty", "cut", "list", "null", "latin-1"]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\xff"], ids=["empty", "cut", "list", "null", "latin-1"])
 def test_manifest_that_is_no_document(toy_copy, text):
     (toy_copy / "manifest.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ArtifactError, match=r"damaged manifest\.json"):

@@ -47,18 +47,14 @@ def rows(shape: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray,
 def test_run(model, token_model, batch, length):
     ids, mask, types = rows((batch, length))
     np.testing.assert_array_equal(model.run(ids, mask, types), expected(ids, mask, types, per_token=False))
-    np.testing.assert_array_equal(
-        token_model.run(ids, mask, types), expected(ids, mask, types, per_token=True)
-    )
+    np.testing.assert_array_equal(token_model.run(ids, mask, types), expected(ids, mask, types, per_token=True))
 
 
 def test_calls_leave_nothing_behind(model):
     """A short input after a long one, and fewer rows after more, in the same buffers."""
     for shape in ((4, 8), (3, 2), (1, 16), (1, 9)):
         ids, mask, types = rows(shape, seed=sum(shape))
-        np.testing.assert_array_equal(
-            model.run(ids, mask, types), expected(ids, mask, types, per_token=False)
-        )
+        np.testing.assert_array_equal(model.run(ids, mask, types), expected(ids, mask, types, per_token=False))
 
 
 def test_results_stay_as_they_are(model):
@@ -106,9 +102,7 @@ def test_truncate(model):
     text = " ".join(["one", "two"] * 20)
     with pytest.raises(InputError, match=r"text 1 has 42 tokens.*largest bucket holds 16"):
         model(["one", text])
-    np.testing.assert_array_equal(
-        model(["one", text], truncate=True), model(["one", " ".join(["one", "two"] * 7)])
-    )
+    np.testing.assert_array_equal(model(["one", text], truncate=True), model(["one", " ".join(["one", "two"] * 7)]))
 
 
 def test_scale_per_channel(tmp_path):

@@ -43,9 +43,7 @@ def expected(
     return rows if per_token else (rows * mask[..., None]).sum(axis=1, dtype=np.int32)
 
 
-def build_toy(
-    folder: Path, kind: HeadKind = HeadKind.MEAN_POOLING, tokenizer: bool = True, **output: object
-) -> Path:
+def build_toy(folder: Path, kind: HeadKind = HeadKind.MEAN_POOLING, tokenizer: bool = True, **output: object) -> Path:
     """Writes the artifact into ``folder`` (made here)."""
     folder.mkdir()
     target = get_target("host")
@@ -110,9 +108,7 @@ def _compile(per_token: bool, target: Target) -> object:
         with builder.function(bucket.function, [*inputs, weights]):
             with builder.dataflow():
                 parts = [builder.emit(relax.TupleGetItem(weights, index)) for index in range(2)]
-                result = builder.emit_output(
-                    builder.emit_te(tokens if per_token else pooled, *inputs, *parts)
-                )
+                result = builder.emit_output(builder.emit_te(tokens if per_token else pooled, *inputs, *parts))
             builder.emit_func_output(result)
     return tvm.compile(builder.get(), target=target.tvm())
 

@@ -53,9 +53,7 @@ def unpack_packages(
     options = _private_state(source, architecture, work)
     _run(["apt-get", *options, "-q", "update"])
     # of a private apt with an empty status file: everything that the packages need, by name
-    listed = _run(
-        ["apt-get", *options, "-qq", "-y", "--no-install-recommends", "--print-uris", "install", *packages]
-    )
+    listed = _run(["apt-get", *options, "-qq", "-y", "--no-install-recommends", "--print-uris", "install", *packages])
     names = [line.split()[1].split("_")[0] for line in listed.splitlines()]
     downloads = work / "downloads"
     downloads.mkdir()
@@ -99,13 +97,9 @@ def _private_state(source: Source, architecture: str, work: Path) -> list[str]:
 
 def _run(command: list[str], folder: Path | None = None) -> str:
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
     except FileNotFoundError:
-        raise UnavailableError(
-            f"it is made of Debian packages, and this machine has no {command[0]}"
-        ) from None
+        raise UnavailableError(f"it is made of Debian packages, and this machine has no {command[0]}") from None
     except subprocess.TimeoutExpired:
         raise UnavailableError(f"`{command[0]}` did not end within {SECONDS} s") from None
     if done.returncode:

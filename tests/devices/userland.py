@@ -82,9 +82,7 @@ def get_userland() -> Userland:
     """The userland, from the cache if it is there; UnavailableError when this machine cannot make one."""
     source, requirements = installed_source(), runtime_requirements()
     parts = [*vars(source).values(), *PACKAGES, *sorted(UNNEEDED), *requirements]
-    parts += [
-        (Path(__file__).parent / name).read_text() for name in ("debian.py", "userland.py", "wheels.py")
-    ]
+    parts += [(Path(__file__).parent / name).read_text() for name in ("debian.py", "userland.py", "wheels.py")]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / digest
@@ -117,9 +115,7 @@ def _find_qemu(folder: Path) -> Path:
     for path in (_installed_qemu(), *(folder / "qemu" / "usr" / "bin" / name for name in _QEMU_NAMES)):
         if path is not None and path.exists():
             return path
-    raise UnavailableError(
-        f"QEMU was removed since {folder} was made; install qemu-user-static, or remove that folder"
-    )
+    raise UnavailableError(f"QEMU was removed since {folder} was made; install qemu-user-static, or remove that folder")
 
 
 def _installed_qemu() -> Path | None:

@@ -38,17 +38,13 @@ def runtime_requirements() -> tuple[str, ...]:
 def unpack_wheels(requirements: Sequence[str], python: str, work: Path, site: Path) -> None:
     """Downloads aarch64 wheels for CPython ``python`` ("3.11") and unpacks them into ``site``."""
     if importlib.util.find_spec("pip") is None:
-        raise UnavailableError(
-            f"the board's wheels are downloaded by pip, which {sys.executable} does not have"
-        )
+        raise UnavailableError(f"the board's wheels are downloaded by pip, which {sys.executable} does not have")
     wheels = work / "wheels"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--implementation=cp", f"--python-version={python}", f"--dest={wheels}"]
     command += [f"--platform={platform}" for platform in PLATFORMS]
     try:
-        done = subprocess.run(
-            [*command, *requirements], capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        done = subprocess.run([*command, *requirements], capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise UnavailableError(f"`pip download` did not end within {SECONDS} s") from None
     if done.returncode:

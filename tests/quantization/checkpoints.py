@@ -108,9 +108,7 @@ def save_tokenizer(folder: Path, pad: int = 0) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def save_sentence_transformer(
-    folder: Path, pooling: dict[str, Any], normalize: bool, inner: str = ""
-) -> Path:
+def save_sentence_transformer(folder: Path, pooling: dict[str, Any], normalize: bool, inner: str = "") -> Path:
     """A sentence-transformers folder: a tiny BERT, pooling as described, perhaps a normalization."""
     (folder / inner).mkdir(parents=True, exist_ok=True)
     (folder / "1_Pooling").mkdir()

@@ -83,9 +83,7 @@ def test_tensorflow_names_of_the_norms(classifier: Path) -> None:
 
     def rename(tensors: dict[str, torch.Tensor]) -> None:
         for name in [name for name in tensors if "LayerNorm" in name]:
-            new = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
-                "LayerNorm.bias", "LayerNorm.beta"
-            )
+            new = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
             tensors[new] = tensors.pop(name)
 
     change_tensors(classifier, rename)
@@ -118,9 +116,7 @@ LEGACY_MEAN = {
     ],
     ids=["version-6", "list", "legacy"],
 )
-def test_sentence_transformers_layouts(
-    pooling: dict[str, Any], normalize: bool, inner: str, tmp_path: Path
-) -> None:
+def test_sentence_transformers_layouts(pooling: dict[str, Any], normalize: bool, inner: str, tmp_path: Path) -> None:
     model = load_float_model(save_sentence_transformer(tmp_path, pooling, normalize, inner))
     assert model.architecture.head.kind is HeadKind.MEAN_POOLING
     assert model.architecture.head.normalize is normalize
@@ -292,9 +288,7 @@ def test_tensor_of_the_index_that_no_shard_has(tmp_path: Path) -> None:
 
 
 def test_model_in_memory_of_another_kind() -> None:
-    config = transformers.ElectraConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=10
-    )
+    config = transformers.ElectraConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=10)
     with pytest.raises(CheckpointError, match=r"electra.*not supported"):
         load_float_model(transformers.ElectraModel(config))
 
@@ -305,9 +299,7 @@ def test_demonstration_model() -> None:
     assert (architecture.layers, architecture.hidden, architecture.heads) == (6, 384, 12)
     assert architecture.head.kind is HeadKind.MEAN_POOLING
     assert architecture.head.normalize
-    same, other, far = model.predict(
-        ["A man is eating food.", "Someone eats a meal.", "The stock market fell."]
-    )
+    same, other, far = model.predict(["A man is eating food.", "Someone eats a meal.", "The stock market fell."])
     assert same @ other > 0.5 > 0.2 > same @ far
 
 

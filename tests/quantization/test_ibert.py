@@ -35,17 +35,14 @@ def classifier() -> FloatModel:
 def quantized(model: FloatModel) -> QuantizedModel:
     architecture = model.architecture
     batches = [
-        make_batch(architecture.pad_token_id, token_types=architecture.token_types, seed=seed)
-        for seed in range(4)
+        make_batch(architecture.pad_token_id, token_types=architecture.token_types, seed=seed) for seed in range(4)
     ]
     return quantize_ibert(model, batches)
 
 
 def floats(weight: WeightTensor) -> NDArray[np.float64]:
     """The real values of an integer tensor."""
-    scale = (
-        weight.scale if weight.scale.ndim == 0 else weight.scale.reshape(-1, *[1] * (weight.values.ndim - 1))
-    )
+    scale = weight.scale if weight.scale.ndim == 0 else weight.scale.reshape(-1, *[1] * (weight.values.ndim - 1))
     return weight.values * scale
 
 
@@ -72,11 +69,7 @@ def test_integers_are_near_the_floats(family: str, head: str) -> None:
     model = load_float_model(make_model(family, head))
     result = quantized(model)
     for name, weight in result.weights.items():
-        bound = (
-            weight.scale
-            if weight.scale.ndim == 0
-            else weight.scale.reshape(-1, *[1] * (weight.values.ndim - 1))
-        )
+        bound = weight.scale if weight.scale.ndim == 0 else weight.scale.reshape(-1, *[1] * (weight.values.ndim - 1))
         error = np.abs(floats(weight) - model.weights[name])
         assert (error <= bound * 0.5001).all(), name
         assert weight.values.min() >= -np.iinfo(weight.values.dtype).max, name
@@ -119,9 +112,7 @@ def test_scales_of_the_linears(classifier: FloatModel) -> None:
         weight, bias = result.weights[f"{linear.name}.weight"], result.weights[f"{linear.name}.bias"]
         # One scale for the logits, one per output channel elsewhere.
         assert weight.scale.shape == (() if linear.name == "head.classifier" else (linear.outputs,))
-        np.testing.assert_allclose(
-            bias.scale, result.activations[linear.input].scale * weight.scale, rtol=1e-12
-        )
+        np.testing.assert_allclose(bias.scale, result.activations[linear.input].scale * weight.scale, rtol=1e-12)
 
 
 def test_linears_read_what_the_forward_gives_them(classifier: FloatModel) -> None:
@@ -185,11 +176,7 @@ def test_dead_channels(classifier: FloatModel) -> None:
 
 
 def test_all_zero_tensors_and_activations(classifier: FloatModel) -> None:
-    zeros = {
-        name: np.zeros_like(array)
-        for name, array in classifier.weights.items()
-        if name.startswith("layers.0.")
-    }
+    zeros = {name: np.zeros_like(array) for name, array in classifier.weights.items() if name.startswith("layers.0.")}
     result = quantized(replace(classifier, weights={**classifier.weights, **zeros}))
     for name in zeros:
         assert not result.weights[name].values.any()
@@ -279,8 +266,6 @@ def test_bad_arguments(tmp_path: Path) -> None:
 
 
 def test_demonstration_model() -> None:
-    result = quantize(
-        demo_model_folder(), sentences=["A man is eating food.", "The stock market fell today."]
-    )
+    result = quantize(demo_model_folder(), sentences=["A man is eating food.", "The stock market fell today."])
     assert sum(weight.values.nbytes for weight in result.weights.values()) < 24e6
     assert result.weights["layers.5.output.weight"].values.shape == (384, 1536)

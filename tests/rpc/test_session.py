@@ -48,9 +48,7 @@ def test_features_are_those_of_the_machine(server: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "tar"])
-def test_uploaded_artifact_computes(
-    server: ServerProcess, artifact: Path, packed: bool, tmp_path: Path
-) -> None:
+def test_uploaded_artifact_computes(server: ServerProcess, artifact: Path, packed: bool, tmp_path: Path) -> None:
     if packed:
         artifact = Path(shutil.make_archive(str(tmp_path / "toy"), "tar", artifact))
     with server.connect() as session:
@@ -63,15 +61,11 @@ def test_uploaded_artifact_computes(
 def test_mask_and_types_may_be_left_out(server: ServerProcess, artifact: Path) -> None:
     with server.connect() as session:
         output = session.load(session.upload(artifact)).run(IDS)
-    np.testing.assert_array_equal(
-        output, expected(IDS, np.ones_like(IDS), np.zeros_like(IDS), per_token=False)
-    )
+    np.testing.assert_array_equal(output, expected(IDS, np.ones_like(IDS), np.zeros_like(IDS), per_token=False))
 
 
 @pytest.mark.parametrize("size", [0, 1, UPLOAD_CHUNK, 2 * UPLOAD_CHUNK + 3])
-def test_upload_keeps_every_byte_and_tells_its_progress(
-    server: ServerProcess, tmp_path: Path, size: int
-) -> None:
+def test_upload_keeps_every_byte_and_tells_its_progress(server: ServerProcess, tmp_path: Path, size: int) -> None:
     data = np.random.default_rng(size).bytes(size)
     (tmp_path / "file").write_bytes(data)
     seen: list[tuple[int, int]] = []

@@ -189,17 +189,13 @@ GOOD = 'description = "d"\narch = "aarch64"\ncpu = "generic"\n'
         pytest.param(f"[x]\n{GOOD}triple = 1", "expected a string", id="string"),
         pytest.param(f"[x]\n{GOOD}cores = 0", "cores is 0; expected at least 1", id="cores"),
         pytest.param(f"[x]\n{GOOD}memory_mb = 0", "memory_mb is 0; expected at least 1", id="memory"),
-        pytest.param(
-            f'[x]\n{GOOD}features = ["avx2"]', "features is 'avx2'; expected some of neon", id="feature"
-        ),
+        pytest.param(f'[x]\n{GOOD}features = ["avx2"]', "features is 'avx2'; expected some of neon", id="feature"),
         pytest.param(f'[x]\n{GOOD}attributes = ["lse"]', r"expected LLVM attributes", id="attribute"),
         pytest.param(f'[x]\n{GOOD}triple = "x86_64-linux-gnu"', "starts with aarch64-", id="triple"),
         pytest.param('[x]\ndescription = "d"\narch = "mips"\ncpu = "c"', "one of aarch64, x86_64", id="arch"),
         pytest.param('[x]\ndescription = "d"\narch = "aarch64"\ncpu = ""', "an LLVM CPU name", id="cpu"),
         pytest.param(f'["a b"]\n{GOOD}', "target name 'a b' is invalid", id="name"),
-        pytest.param(
-            '[x]\ninherits = "rpi44"', "'rpi44', which does not exist; did you mean rpi4", id="parent"
-        ),
+        pytest.param('[x]\ninherits = "rpi44"', "'rpi44', which does not exist; did you mean rpi4", id="parent"),
         pytest.param('[x]\ninherits = "x"', r"\[x\] inherits from itself: x -> x", id="self"),
         pytest.param('[x]\ninherits = "y"\n[y]\ninherits = "x"', "x -> y -> x", id="cycle"),
     ],

@@ -31,9 +31,7 @@ def fuse(encoder: Encoder, exported: Path, fused: Path) -> None:
     )  # fmt: skip
     operators = Counter(node.op_type for node in model.model.graph.node)
     if operators["Attention"] != config.num_hidden_layers:
-        sys.exit(
-            f"{operators['Attention']} of {config.num_hidden_layers} attention layers were fused: {operators}"
-        )
+        sys.exit(f"{operators['Attention']} of {config.num_hidden_layers} attention layers were fused: {operators}")
     model.save_model_to_file(str(fused))
 
 
