@@ -36,7 +36,9 @@ TOKEN_LEVEL = (HeadKind.NONE, HeadKind.TOKEN_CLASSIFICATION, HeadKind.QUESTION_A
 
 def lower(model: QuantizedModel) -> IntegerGraph:
     """The integer operators of ``model``; QuantizedModelError or BoundsError where it cannot be represented."""
-    return _Lowering(model).graph()
+    # Scales far out of range overflow here; what cannot represent their ratio refuses it by name.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        return _Lowering(model).graph()
 
 
 @dataclass

@@ -60,18 +60,16 @@ class MaskedSoftmax:
     def from_scale(cls, name: str, scale: float) -> MaskedSoftmax:
         """The operator for scores of this scale, the 1 / sqrt(head dimension) included."""
         units = scale / math.log(2) * 2**FRACTION_BITS  # units of 1/1024 octave in a step of the scores
-        if not 0 < units < math.inf:
-            raise BoundsError(f"{name}: a score's step of {scale:.3g} cannot be represented; check the checkpoint")
+        # Far outside of what can be represented, and such that no float overflows on the way.
+        if not 2.0**-30 < units < 2.0**30:
+            raise _unrepresentable(name, scale)
         exponent = math.floor(math.log2(units)) + 1  # units = mantissa * 2^exponent, mantissa in [1/2, 1)
         multiplier = math.floor(units * 2.0 ** (15 - exponent) + 0.5)
         if multiplier > MAX_MULTIPLIER:
             multiplier, exponent = multiplier // 2, exponent + 1
         left, right = max(exponent, 0), max(-exponent, 0)
         if left > 14 or right > 15:
-            raise BoundsError(
-                f"{name}: a score's step of {scale:.3g} cannot be represented; "
-                "quantize again with more calibration data"
-            )
+            raise _unrepresentable(name, scale)
         return cls(name, (Q15_ONE << right) >> left, left, right, multiplier)
 
     def oracle(self, scores: Int64Array, mask: Int64Array) -> Int64Array:
@@ -105,6 +103,12 @@ class MaskedSoftmax:
         (multiply_high(base, base, self.name, "the exponential") + CONSTANT).clamp(Interval(0, Q15_ONE))
         Interval(0, Q15_ONE * length).require("int32", self.name, "the sum of exponentials")
         return Interval(0, PROBABILITY_ONE)
+
+
+def _unrepresentable(name: str, scale: float) -> BoundsError:
+    return BoundsError(
+        f"{name}: a score's step of {scale:.3g} cannot be represented; quantize again with more calibration data"
+    )
 
 
 def exponential_expression(

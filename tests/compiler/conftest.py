@@ -1,4 +1,4 @@
-"""The toy artifact, built once; a test that alters it takes a copy."""
+"""Artifacts and models that are made once; a test that alters one takes a copy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from intbert.compiler.model import HeadKind
+from intbert.compiler.model import HeadKind, QuantizedModel
 
+from .. import models
 from .toy_artifact import build_toy
 
 
@@ -26,3 +27,9 @@ def token_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def toy_copy(toy: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(toy, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def minilm() -> QuantizedModel:
+    """all-MiniLM-L6-v2, quantized."""
+    return models.minilm()
