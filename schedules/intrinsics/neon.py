@@ -108,7 +108,6 @@ def register_smull(rows: int, blocks: int, inputs: int) -> str:
                 for channel in T.unroll(channels):
                     partial[row, channel, T.ramp(0, 1, LANES)] = T.broadcast(T.int32(0), LANES)
             for step in T.serial(inputs // VECTOR_BYTES):
-                T.evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", B.access_ptr("r", offset=(step + 8) * 64), T.int32(0), T.int32(3), T.int32(1)))
                 for channel in T.unroll(channels):
                     for row in T.unroll(rows):
                         partial[row, channel, T.ramp(0, 1, LANES)] = partial.vload(
