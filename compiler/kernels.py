@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from ..schedules.attention import AttentionWorkload
-from ..schedules.attention_strategies import ATTENTION_STRATEGIES
+from ..schedules.attention import ATTENTION_STRATEGIES, AttentionWorkload
 from ..schedules.linear import LINEAR_STRATEGIES, LinearWorkload, weight_layout
 from ..schedules.rows import (
     EMBEDDING_STRATEGIES,

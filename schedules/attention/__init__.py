@@ -1,14 +1,15 @@
-"""The attention operator's strategies, best first."""
+"""Strategies of the attention operator: scores, softmax and values of one head stay in cache."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from .attention import AttentionWorkload, PlainAttention
-from .attention_amx import AmxAttention
-from .attention_dot_product import DotProductAttention
-from .micro_kernels import MICRO_KERNELS
-from .strategy import Strategy
+from ..micro_kernels import MICRO_KERNELS
+from ..strategy import Strategy
+from .amx import AmxAttention
+from .dot_product import DotProductAttention
+from .plain import PlainAttention
+from .workload import AttentionWorkload
 
 
 class AttentionStrategy(Strategy[AttentionWorkload], Protocol):
@@ -25,3 +26,5 @@ ATTENTION_STRATEGIES: tuple[AttentionStrategy, ...] = (
     *(DotProductAttention(micro_kernel) for micro_kernel in MICRO_KERNELS),
     PlainAttention(),
 )
+
+__all__ = ["ATTENTION_STRATEGIES", "AttentionStrategy", "AttentionWorkload"]

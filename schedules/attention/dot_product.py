@@ -8,8 +8,10 @@ from typing import Any
 import tvm
 from tvm.s_tir import Schedule
 
-from .attention import AttentionWorkload
-from .attention_stages import (
+from ..micro_kernels import DotProduct, MicroKernel, RegisterTile
+from ..strategy import missing, not_a_multiple
+from ..vectors import vector_width, widest_divisor
+from .stages import (
     lay_out_operands,
     place_softmax,
     split_row_reductions,
@@ -17,9 +19,7 @@ from .attention_stages import (
     vectorize_softmax,
     vectorize_value_sum,
 )
-from .micro_kernels import DotProduct, MicroKernel, RegisterTile
-from .strategy import missing, not_a_multiple
-from .vectors import vector_width, widest_divisor
+from .workload import AttentionWorkload
 
 MAX_QUERIES = 8
 """Queries at a time: their scores stay in the first-level cache, and their accumulators in registers."""

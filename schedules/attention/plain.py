@@ -1,4 +1,4 @@
-"""Strategies of the attention operator: scores, softmax and values of one head stay in cache."""
+"""The attention strategy that runs everywhere."""
 
 from __future__ import annotations
 
@@ -8,22 +8,8 @@ from typing import Any
 import tvm
 from tvm.s_tir import Schedule
 
-from .vectors import vector_width
-
-
-@dataclass(frozen=True)
-class AttentionWorkload:
-    """``batch`` sequences of ``length`` tokens, ``heads`` heads of ``head_dim`` channels."""
-
-    batch: int
-    length: int
-    heads: int
-    head_dim: int
-    unsigned: bool
-    """Whether memory holds the context as uint8 with zero point 128."""
-    lanes: int
-    """int16 lanes of the target's widest vector."""
-
+from ..vectors import vector_width
+from .workload import AttentionWorkload
 
 PRODUCERS = (
     "context_accumulator", "probabilities", "reciprocal", "bits", "total", "exponential", "largest", "scores"

@@ -6,10 +6,10 @@ from typing import Any
 
 from tvm.s_tir import Schedule
 
-from .attention import AttentionWorkload
-from .intrinsics.packing import K_BLOCK, register_key_packing, register_value_packing
-from .layout import PackedLayout
-from .vectors import vector_width
+from ..intrinsics.packing import K_BLOCK, register_key_packing, register_value_packing
+from ..layout import PackedLayout
+from ..vectors import vector_width
+from .workload import AttentionWorkload
 
 
 def lay_out_operands(sch: Schedule, layout: PackedLayout) -> None:

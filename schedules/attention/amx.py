@@ -8,18 +8,18 @@ from typing import Any
 import tvm
 from tvm.s_tir import Schedule
 
-from .attention import AttentionWorkload
-from .attention_stages import (
+from ..intrinsics import amx
+from ..rewrite import wrap_body_of_outer_loop
+from ..strategy import missing, not_a_multiple
+from ..vectors import vector_width, widest_divisor
+from .stages import (
     lay_out_operands,
     place_softmax,
     split_row_reductions,
     tensorize_packing,
     vectorize_softmax,
 )
-from .intrinsics import amx
-from .rewrite import wrap_body_of_outer_loop
-from .strategy import missing, not_a_multiple
-from .vectors import vector_width, widest_divisor
+from .workload import AttentionWorkload
 
 QUERY_TILES = 2
 """Tiles of 16 queries whose scores are held at a time: their int32 scores must stay in the first-level cache."""

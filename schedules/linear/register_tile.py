@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tvm
 from tvm.s_tir import Schedule
 
-from .micro_kernels import RegisterTile
-from .strategy import missing, not_a_multiple
-from .vectors import vector_width, widest_divisor
-
-if TYPE_CHECKING:
-    from .linear import LinearWorkload
+from ..micro_kernels import RegisterTile
+from ..strategy import missing, not_a_multiple
+from ..vectors import vector_width, widest_divisor
+from .workload import LinearWorkload
 
 CACHED_WEIGHT_BYTES = 16 * 1024
 """Half of the first-level data cache of an Armv8.0 core, 32 KiB; the activations need the other half."""
