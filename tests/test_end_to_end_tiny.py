@@ -31,7 +31,8 @@ def test_tiny_bert(tmp_path: Path) -> None:
 
 
 def test_tiny_integers_are_like_the_floats() -> None:
-    model, quantized = (make("Bert", HeadKind.MEAN_POOLING, SIZE) for make in (tiny_float_model, tiny_model))
+    model = tiny_float_model("Bert", HeadKind.MEAN_POOLING, SIZE)
+    quantized = tiny_model("Bert", HeadKind.MEAN_POOLING, SIZE)
     tokens = inputs(quantized, 4, 12)
     integers = oracle.run(quantized, tokens.ids, tokens.mask, tokens.types)
     floats = model.forward(

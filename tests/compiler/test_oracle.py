@@ -25,7 +25,7 @@ def as_batch(tokens: Tokens) -> Batch:
 @every_head
 @every_family
 def test_integers_are_like_the_floats(family: str, head: HeadKind) -> None:
-    model, quantized = (make(family, head, SIZE) for make in (tiny_float_model, tiny_model))
+    model, quantized = tiny_float_model(family, head, SIZE), tiny_model(family, head, SIZE)
     tokens = inputs(quantized, 24, 12)
     integers = oracle.run(quantized, tokens.ids, tokens.mask, tokens.types) * oracle.output_scale(quantized)
     floats = model.forward(as_batch(tokens)).astype(np.float64)

@@ -197,3 +197,10 @@ def test_epilogues_prove_their_parts(kind: str) -> None:
 def test_kinds_name_what_is_compiled() -> None:
     kinds = {EPILOGUES[name](np.array([0.01]), 0.5).kind for name in EPILOGUES}
     assert len(kinds) == len(EPILOGUES)
+
+
+def test_weight_of_minus_128_is_refused() -> None:
+    """Kernels add two products in int16: 2 * 128 * 128 does not fit."""
+    lone(-127, 4, 0, Logits()).bounds()
+    with pytest.raises(BoundsError, match=r"layers\.0\.output: a weight is -128"):
+        lone(-128, 4, 0, Logits()).bounds()

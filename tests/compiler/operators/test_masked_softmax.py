@@ -75,7 +75,7 @@ def test_oracle_is_softmax(scale: float, seed: int, length: int, spread: float) 
 def test_probabilities_add_up(scale: float, seed: int, length: int) -> None:
     """Each is rounded on its own, to half a step; the common factor is off by less than a step."""
     scores = np.random.default_rng(seed).integers(-LARGEST, LARGEST + 1, (4, length))
-    result = MaskedSoftmax.from_scale("softmax", scale).oracle(scores, np.ones(length))
+    result = MaskedSoftmax.from_scale("softmax", scale).oracle(scores, np.ones(length, np.int64))
     assert np.abs(result.sum(axis=1) - PROBABILITY_ONE).max() <= 1 + 0.5 * length
     assert result.min() >= 0
     assert result.max() <= PROBABILITY_ONE
@@ -86,7 +86,7 @@ def test_probabilities_add_up(scale: float, seed: int, length: int) -> None:
 def test_larger_scores_never_get_less(scale: float, scores: Int64Array, seed: int) -> None:
     near = np.random.default_rng(seed).integers(0, 200, (1, 33))
     for row in (np.sort(scores), np.sort(scores[:, :1] + near)):
-        result = MaskedSoftmax.from_scale("softmax", scale).oracle(row, np.ones(33))
+        result = MaskedSoftmax.from_scale("softmax", scale).oracle(row, np.ones(33, np.int64))
         assert (np.diff(result) >= 0).all()
 
 
@@ -101,23 +101,23 @@ def test_single_key_gets_all(scale: float) -> None:
 
 @given(scales, integers((3, 5), LARGEST))
 def test_row_without_keys_gives_zeros(scale: float, scores: Int64Array) -> None:
-    assert not MaskedSoftmax.from_scale("softmax", scale).oracle(scores, np.zeros(5)).any()
+    assert not MaskedSoftmax.from_scale("softmax", scale).oracle(scores, np.zeros(5, np.int64)).any()
 
 
 @given(scales)
 def test_what_masked_keys_hold_does_not_matter(scale: float) -> None:
     random = np.random.default_rng(0)
     scores, other = random.integers(-LARGEST, LARGEST + 1, (2, 4, 9))
-    mask = np.arange(9) < 6
+    mask = (np.arange(9) < 6).astype(np.int64)
     softmax = MaskedSoftmax.from_scale("softmax", scale)
-    expected = softmax.oracle(scores[:, :6], np.ones(6))
-    np.testing.assert_array_equal(softmax.oracle(np.where(mask, scores, other), mask)[:, :6], expected)
+    expected = softmax.oracle(scores[:, :6], np.ones(6, np.int64))
+    np.testing.assert_array_equal(softmax.oracle(np.where(mask == 1, scores, other), mask)[:, :6], expected)
 
 
 def test_sum_with_a_key_exceeds_the_one_that_stands_for_none() -> None:
     """The largest key's exponential does, so that the substitute never changes a row with keys."""
     softmax = MaskedSoftmax.from_scale("softmax", 1e-3)
-    two = softmax.oracle(np.zeros((1, 2)).astype(np.int64), np.ones(2))
+    two = softmax.oracle(np.zeros((1, 2)).astype(np.int64), np.ones(2, np.int64))
     assert two.tolist() == [[128, 128]]
     assert MIN_TOTAL <= 2**15 - 2
 
