@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import te
 
+from ...errors import BoundsError
 from ...schedules.layout import PackedLayout
 from . import expressions as ex
 from .epilogues import Epilogue, channel_arrays
@@ -53,6 +54,11 @@ class Linear:
         Every partial sum lies within the sum of magnitudes, for signed and for offset activations alike, so any order
         of accumulation is safe.
         """
+        if self.weight.min(initial=0) < -NARROW_LIMIT:
+            raise BoundsError(
+                f"{self.name}: a weight is -128, and pairs of products that micro-kernels add in int16 could overflow; "
+                "quantize the weights to -127..127"
+            )
         magnitude = np.abs(self.weight.astype(np.int64)).sum(axis=1)
         partial = int((2 * NARROW_LIMIT + 1) * magnitude.max(initial=0))
         Interval.symmetric(partial + int(np.abs(self.kernel_bias(128)).max(initial=0))).require(
