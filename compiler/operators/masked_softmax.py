@@ -88,7 +88,7 @@ class MaskedSoftmax:
 
     def scalars(self) -> list[int]:
         """What :func:`softmax_stages` takes, in order."""
-        return [self.cap, self.left, self.right, self.multiplier]
+        return [self.cap >> self.right, self.left, self.right, self.multiplier]
 
     def bounds(self, scores: Interval, length: int) -> Interval:
         """The probabilities' range; BoundsError where an intermediate could overflow."""
@@ -115,7 +115,9 @@ def exponential_expression(
     distance: ex.Expr, cap: ex.Expr, left: ex.Expr, right: ex.Expr, multiplier: ex.Expr
 ) -> ex.Expr:
     """TE: int16 Q15 exponential of an int32 distance >= 0."""
-    lanes = ((ex.minimum(distance, cap) << left) >> right).astype("int16")
+    # One of the shifts is 0, and shifting right keeps the order: the minimum may as well come after it, in 16 bits.
+    shifted = ex.saturate_int16(distance >> right)
+    lanes = ex.minimum(shifted, cap.astype("int16")) << left.astype("int16")
     octaves = ex.rounding_multiply_high(lanes, multiplier.astype("int16"))
     fraction = (octaves & ex.constant(2**FRACTION_BITS - 1, "int16")) << ex.constant(15 - FRACTION_BITS, "int16")
     base = ex.constant(SQUARE_OFFSET, "int16") - ex.rounding_multiply_high(fraction, ex.constant(SQUARE_SLOPE, "int16"))
