@@ -8,8 +8,9 @@ from typing import Any
 import tvm
 from tvm.s_tir import Schedule
 
-from ..micro_kernels import DotProduct, MicroKernel, RegisterTile
+from ..micro_kernels import MicroKernel
 from ..strategy import missing, not_a_multiple
+from ..tiles import tensorize_tile
 from ..vectors import vector_width, widest_divisor
 from .stages import (
     lay_out_operands,
@@ -101,33 +102,4 @@ def tensorize_product(
     row_block, row = sch.split(row, [None, tile_rows])
     column_block, column = sch.split(column, [None, blocks * micro_kernel.layout.n_block])
     sch.reorder(row_block, column_block, row, column, reduction)
-    if isinstance(micro_kernel, RegisterTile):
-        zero = _tensorize_whole_tile(sch, micro_kernel, product, (tile_rows, blocks, inputs))
-    else:
-        zero = _tensorize_steps(sch, micro_kernel, product)
-    zero_row, zero_column = sch.get_loops(zero)[-2:]
-    vectors, lane = sch.split(zero_column, [None, micro_kernel.layout.n_block])
-    sch.unroll(zero_row)
-    sch.unroll(vectors)
-    sch.vectorize(lane)
-
-
-def _tensorize_whole_tile(sch: Schedule, tile: RegisterTile, product: Any, extents: tuple[int, int, int]) -> Any:
-    row, column, _ = sch.get_loops(product)[-3:]
-    zero = sch.decompose_reduction(product, row)
-    # The blockized reduction has no axis for a single row.
-    sch.tensorize(column if extents[0] == 1 else row, tile.register(*extents))
-    return zero
-
-
-def _tensorize_steps(sch: Schedule, dot_product: DotProduct, product: Any) -> Any:
-    layout = dot_product.layout
-    row, column, reduction = sch.get_loops(product)[-3:]
-    block, channel = sch.split(column, [None, layout.n_block])
-    step, inner = sch.split(reduction, [None, layout.k_block])
-    sch.reorder(step, row, block, channel, inner)
-    zero = sch.decompose_reduction(product, step)
-    sch.tensorize(channel, dot_product.register())
-    sch.unroll(row)
-    sch.unroll(block)
-    return zero
+    tensorize_tile(sch, micro_kernel, product, tile_rows, blocks, inputs)

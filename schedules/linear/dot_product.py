@@ -10,6 +10,7 @@ from tvm.s_tir import Schedule
 
 from ..micro_kernels import DotProduct
 from ..strategy import missing
+from ..tiles import tensorize_tile
 from ..vectors import vector_width
 from .workload import LinearWorkload
 
@@ -32,11 +33,9 @@ class DotProductLinear:
 
     def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
         dot_product = self.dot_product
-        n_block, k_block = dot_product.layout.n_block, dot_product.layout.k_block
         tile_rows, tile_blocks = dot_product.register_tile(workload.rows, workload.channels)
-        columns = tile_blocks * n_block
+        columns = tile_blocks * dot_product.layout.n_block
         width = vector_width(columns, workload.lanes)
-        intrinsic = dot_product.register()
         sch = Schedule(tvm.IRModule({"main": kernel}))
         accumulator, output = sch.get_sblock("accumulator"), sch.get_sblock("output")
         i, j = sch.get_loops(output)
@@ -46,17 +45,6 @@ class DotProductLinear:
         sch.compute_at(accumulator, row_block, preserve_unit_loops=True)
         sch.parallel(column_block)
         sch.vectorize(lane)
-        tile_row, tile_column, reduction = sch.get_loops(accumulator)[-3:]
-        block, channel = sch.split(tile_column, [None, n_block])
-        step, inner = sch.split(reduction, [None, k_block])
-        sch.reorder(step, tile_row, block, channel, inner)
-        zero = sch.decompose_reduction(accumulator, step)
-        sch.tensorize(channel, intrinsic)
-        for loop in (tile_row, block):
-            sch.unroll(loop)
-        zero_row, zero_column = sch.get_loops(zero)[-2:]
-        zero_vectors, zero_lane = sch.split(zero_column, [None, n_block])
-        for loop in (zero_row, zero_vectors, vectors):
-            sch.unroll(loop)
-        sch.vectorize(zero_lane)
+        sch.unroll(vectors)
+        tensorize_tile(sch, dot_product, accumulator, tile_rows, tile_blocks, workload.inputs)
         return sch.mod["main"]

@@ -10,6 +10,7 @@ from tvm.s_tir import Schedule
 
 from ..micro_kernels import RegisterTile
 from ..strategy import missing, not_a_multiple
+from ..tiles import tensorize_tile
 from ..vectors import vector_width, widest_divisor
 from .workload import LinearWorkload
 
@@ -40,7 +41,6 @@ class RegisterTileLinear:
         columns = blocks * self.register_tile.layout.n_block
         group = widest_divisor(workload.channels // columns, max(1, CACHED_WEIGHT_BYTES // (columns * workload.inputs)))
         width = vector_width(columns, workload.lanes)
-        intrinsic = self.register_tile.register(rows, blocks, workload.inputs)
         sch = Schedule(tvm.IRModule({"main": kernel}))
         accumulator, output = sch.get_sblock("accumulator"), sch.get_sblock("output")
         i, j = sch.get_loops(output)
@@ -50,13 +50,7 @@ class RegisterTileLinear:
         sch.compute_at(accumulator, column_block, preserve_unit_loops=True)
         sch.parallel(column_group)
         sch.vectorize(lane)
-        tile_row, tile_column, _ = sch.get_loops(accumulator)[-3:]
-        zero = sch.decompose_reduction(accumulator, tile_row)
-        # The blockized reduction has no axis for a single row.
-        sch.tensorize(tile_column if rows == 1 else tile_row, intrinsic)
-        zero_row, zero_column = sch.get_loops(zero)[-2:]
-        zero_vectors, zero_lane = sch.split(zero_column, [None, self.register_tile.layout.n_block])
-        for loop in (row, vectors, zero_row, zero_vectors):
-            sch.unroll(loop)
-        sch.vectorize(zero_lane)
+        sch.unroll(row)
+        sch.unroll(vectors)
+        tensorize_tile(sch, self.register_tile, accumulator, rows, blocks, workload.inputs)
         return sch.mod["main"]
