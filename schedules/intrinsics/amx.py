@@ -39,6 +39,8 @@ class Operands:
     """Tile registers of the left operand: one a tile row, or one for all in turn."""
     right: tuple[int, ...]
     """Tile registers of the right operand."""
+    prefetch: bool = False
+    """Whether the tiles of the next columns are brought to the second-level cache: for weights that come from memory."""
 
     @property
     def left_dtype(self) -> str:
@@ -60,12 +62,20 @@ def call(instruction: str, *arguments: Any) -> Any:
     return tirx.call_llvm_intrin("void", f"llvm.x86.{instruction}", *arguments)
 
 
+def _prefetch(address: Any) -> Any:
+    """A cache line to the second-level cache (prefetcht1)."""
+    read, locality, data = T.int32(0), T.int32(2), T.int32(1)
+    return tirx.call_llvm_intrin("void", "llvm.prefetch", address, read, locality, data)
+
+
 def register(rows: int, columns: int, operands: Operands) -> TileIntrinsics:
     """Registers the intrinsics for ``rows`` x ``columns`` accumulator tiles, each 1 or 2."""
     tiles = f"intbert.amx_{rows}x{columns}"
     registers = "_".join(map(str, (*operands.left, *operands.right)))
     names = TileIntrinsics(
-        f"{tiles}.zero", f"{tiles}.{operands.instruction}_{operands.depth}_{registers}", f"{tiles}.store"
+        f"{tiles}.zero",
+        f"{tiles}.{operands.instruction}_{operands.depth}_{registers}_{operands.prefetch}",
+        f"{tiles}.store",
     )
     TensorIntrin.register(names.zero, *_zero(rows, columns), override=True)
     TensorIntrin.register(names.dot, *_dot(rows, columns, operands), override=True)
@@ -177,6 +187,9 @@ def _dot(rows: int, columns: int, operands: Operands) -> tuple[Any, Any]:
                                 T.int64(64),
                             )
                         )
+                    if i == 0 and operands.prefetch:
+                        for line in T.unroll(groups):
+                            T.evaluate(_prefetch(T.address_of(B[j + columns, line, 0, 0])))
                     T.evaluate(
                         call(
                             instruction,

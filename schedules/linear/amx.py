@@ -15,7 +15,7 @@ from ..strategy import missing, not_a_multiple
 from ..vectors import vector_width, widest_divisor
 from .workload import LinearWorkload
 
-AMX_OPERANDS = amx.Operands("tdpbusd", amx.MAX_DEPTH, left=(4, 5), right=(6, 7))
+AMX_OPERANDS = amx.Operands("tdpbusd", amx.MAX_DEPTH, left=(4, 5), right=(6, 7), prefetch=True)
 
 
 @dataclass(frozen=True)
