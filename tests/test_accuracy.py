@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 import pytest
-from intbert import evaluate, get_target, load, quantize
 from intbert import compile as compile_artifact
+from intbert import evaluate, get_target, load, quantize
 from intbert.quantization.demo import demo_model_folder
 
 FLOAT_SPEARMAN = 0.8672

@@ -40,7 +40,7 @@ class Operands:
     right: tuple[int, ...]
     """Tile registers of the right operand."""
     prefetch: bool = False
-    """Whether the tiles of the next columns are brought to the second-level cache: for weights that come from memory."""
+    """Whether the next columns are brought to the second-level cache: for weights that come from memory."""
 
     @property
     def left_dtype(self) -> str:
