@@ -53,10 +53,6 @@ class IntegerGraph:
             known |= set(step.outputs)
         assert self.output in known
 
-    def producer(self, value: str) -> Step:
-        """The step that writes ``value``."""
-        return next(step for step in self.steps if value in step.outputs)
-
     def consumers(self, value: str) -> Iterator[Step]:
         """The steps that read ``value``."""
         return (step for step in self.steps if value in step.inputs)

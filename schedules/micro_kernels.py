@@ -29,6 +29,11 @@ class DotProduct:
     register: Callable[[], str]
     """Registers the tensor intrinsic and returns its name."""
 
+    @property
+    def step(self) -> int:
+        """Inputs of one step; the workload's are a multiple of it."""
+        return self.layout.k_block
+
     def register_tile(self, rows: int, channels: int) -> tuple[int, int]:
         """The register tile (rows, n_blocks) for an output of ``rows`` x ``channels``."""
         blocks = widest_divisor(channels // self.layout.n_block, self.tile_blocks)

@@ -42,7 +42,7 @@ class DotProductAttention:
 
     def refuse(self, workload: AttentionWorkload, features: frozenset[str]) -> str | None:
         layout = self.micro_kernel.layout
-        block = max(layout.n_block, layout.k_block, getattr(self.micro_kernel, "step", 1))
+        block = max(layout.n_block, layout.k_block, self.micro_kernel.step)
         return (
             missing(self.micro_kernel.feature, features)
             or not_a_multiple("length", workload.length, block)

@@ -24,7 +24,6 @@ MAX_DEPTH = 64
 K_BLOCK = 4
 LAYOUT = PackedLayout(TILE, K_BLOCK)
 SCOPE = "local"
-ACCUMULATORS = 4
 
 
 @dataclass(frozen=True)
