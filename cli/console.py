@@ -37,6 +37,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 def cell(value: object) -> str:
     """How a table shows ``value``."""
     if isinstance(value, float):
+        if 0 < abs(value) < 0.01:
+            return f"{value:.3g}"
         return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
     return "" if value is None else str(value)
 

@@ -9,7 +9,6 @@ import tvm
 from tvm.s_tir import Schedule
 
 from ..intrinsics import amx
-from ..layout import PackedLayout
 from ..rewrite import wrap_body_of_outer_loop
 from ..strategy import missing, not_a_multiple
 from ..vectors import vector_width, widest_divisor
@@ -25,11 +24,12 @@ class AmxLinear:
     name: str = "amx"
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
-        if not workload.unsigned or workload.layout != PackedLayout(amx.TILE, 4):
-            return "the weight is not packed for AMX"
+        if lacking := missing("amx_int8", features) or missing("avx512", features):
+            return lacking
+        if not workload.unsigned or workload.layout != amx.LAYOUT:
+            return "the weight is packed for another instruction"
         return (
-            missing("amx_int8", features)
-            or not_a_multiple("rows", workload.rows, amx.TILE)
+            not_a_multiple("rows", workload.rows, amx.TILE)
             or not_a_multiple("inputs", workload.inputs, AMX_OPERANDS.depth)
         )
 
