@@ -28,9 +28,8 @@ class AmxLinear:
             return lacking
         if not workload.unsigned or workload.layout != amx.LAYOUT:
             return "the weight is packed for another instruction"
-        return (
-            not_a_multiple("rows", workload.rows, amx.TILE)
-            or not_a_multiple("inputs", workload.inputs, AMX_OPERANDS.depth)
+        return not_a_multiple("rows", workload.rows, amx.TILE) or not_a_multiple(
+            "inputs", workload.inputs, AMX_OPERANDS.depth
         )
 
     def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
