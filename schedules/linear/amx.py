@@ -14,6 +14,11 @@ from ..strategy import missing, not_a_multiple
 from ..vectors import vector_width, widest_divisor
 from .workload import LinearWorkload
 
+PARALLEL_GROUPS = 8
+"""At least so many groups of columns, for the threads to share."""
+CACHED_ROW_BLOCKS = 2
+"""Row blocks whose activations stay in the first-level cache while the columns of a group pass: what limits AMX is
+how often the operands come from the second level."""
 AMX_OPERANDS = amx.Operands("tdpbusd", amx.MAX_DEPTH, left=(4, 5), right=(6, 7), prefetch=True)
 
 
@@ -42,11 +47,15 @@ class AmxLinear:
         i, j = sch.get_loops(output)
         row_block, row = sch.split(i, [None, rows * amx.TILE])
         width = vector_width(columns * amx.TILE, workload.lanes)
-        column_block, vectors, lane = sch.split(j, [None, columns * amx.TILE // width, width])
-        sch.reorder(column_block, row_block, row, vectors, lane)
+        column_blocks = workload.channels // (columns * amx.TILE)
+        group = widest_divisor(column_blocks, max(1, column_blocks // PARALLEL_GROUPS))
+        column_group, column_block, vectors, lane = sch.split(j, [None, group, columns * amx.TILE // width, width])
+        cached = widest_divisor(workload.rows // (rows * amx.TILE), CACHED_ROW_BLOCKS)
+        cached_rows, row_block = sch.split(row_block, [None, cached])
+        sch.reorder(column_group, cached_rows, column_block, row_block, row, vectors, lane)
         sch.compute_at(store, row_block, preserve_unit_loops=True)
         sch.compute_at(accumulator, row_block, preserve_unit_loops=True)
-        sch.parallel(column_block)
+        sch.parallel(column_group)
         sch.vectorize(lane)
         sch.unroll(vectors)
         tile_row, tile_column, reduction = sch.get_loops(accumulator)[-3:]
