@@ -25,10 +25,6 @@ LIBRARY_FILE = "model.so"
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_SYMBOL = "intbert_weights"
 
-_TOKEN_LEVEL = frozenset(
-    {HeadKind.NONE, HeadKind.TOKEN_CLASSIFICATION, HeadKind.QUESTION_ANSWERING, HeadKind.MASKED_LM}
-)
-
 
 @dataclass(frozen=True)
 class ArtifactTarget:
@@ -83,7 +79,7 @@ class Output:
     @property
     def per_token(self) -> bool:
         """Whether the output is [batch, length, channels] rather than [batch, channels]."""
-        return self.kind in _TOKEN_LEVEL
+        return self.kind.per_token
 
     def __post_init__(self) -> None:
         if self.normalize and not isinstance(self.scale, float):

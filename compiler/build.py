@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import QuantizedModelError
+from ..schedules.intrinsics import amx
 from ..targets.elf import data_object
 from ..targets.target import Target
 from ..targets.toolchain import linker
@@ -34,7 +35,6 @@ from .relax import Choice, LoweredModule, WeightTable, lower_to_relax
 from .staging import staged_folder
 
 DEFAULT_LENGTHS = (32, 64, 128, 256)
-AMX_STRATEGY = "amx"
 WEIGHT_ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector register."""
 
@@ -151,7 +151,7 @@ def _manifest(
 
 def _needed_features(target: Target, choices: Sequence[Choice]) -> tuple[str, ...]:
     """What the library may execute: LLVM uses any feature of the target, but tiles only where a strategy does."""
-    unused = set() if any(choice.strategy == AMX_STRATEGY for choice in choices) else {"amx_int8"}
+    unused = set() if any(choice.strategy == amx.STRATEGY for choice in choices) else {"amx_int8"}
     return tuple(sorted(target.features - unused))
 
 

@@ -31,9 +31,6 @@ MAX_RESIDUAL_RATIO = 1.999
 """How much coarser than the sum the residual stream may be (see Rescale); the sum's scale is raised to it."""
 
 
-TOKEN_LEVEL = (HeadKind.NONE, HeadKind.TOKEN_CLASSIFICATION, HeadKind.QUESTION_ANSWERING, HeadKind.MASKED_LM)
-
-
 def lower(model: QuantizedModel) -> IntegerGraph:
     """The integer operators of ``model``; QuantizedModelError or BoundsError where it cannot be represented."""
     # Scales far out of range overflow here; what cannot represent their ratio refuses it by name.
@@ -51,7 +48,7 @@ class _Lowering:
         for layer in range(self.model.architecture.layers):
             stream, hidden = self._encoder_layer(f"layers.{layer}", stream, hidden)
         output, scale = self._head(stream, hidden)
-        token_level = self.model.architecture.head.kind in TOKEN_LEVEL
+        token_level = self.model.architecture.head.kind.per_token
         return IntegerGraph(tuple(self.steps), output, scale, token_level)
 
     def _emit(self, operator: Operator, inputs: tuple[str, ...], *outputs: str) -> None:

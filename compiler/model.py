@@ -64,6 +64,11 @@ class HeadKind(str, Enum):
     QUESTION_ANSWERING = "question_answering"
     MASKED_LM = "masked_lm"
 
+    @property
+    def per_token(self) -> bool:
+        """Whether the output has a row a token rather than a row a sentence."""
+        return self not in (HeadKind.MEAN_POOLING, HeadKind.SEQUENCE_CLASSIFICATION)
+
 
 class Activation(str, Enum):
     """Element-wise activations of the feed-forward block and of the heads."""

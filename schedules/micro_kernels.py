@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from .intrinsics import neon
 from .intrinsics.avx2 import register_sign_multiply
-from .intrinsics.x86 import register_vnni
+from .intrinsics.vnni import register_vnni
 from .layout import PackedLayout
 from .vectors import widest_divisor
 

@@ -29,7 +29,7 @@ QUERY_TILES = 2
 class AmxAttention:
     """One head and up to 32 queries at a time: scores, softmax, values, all in the first-level cache."""
 
-    name: str = "amx"
+    name: str = amx.STRATEGY
     operand_signs: str = "mixed"
 
     def refuse(self, workload: AttentionWorkload, features: frozenset[str]) -> str | None:

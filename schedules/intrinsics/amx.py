@@ -18,6 +18,8 @@ from tvm.script import tirx as T
 
 from ..layout import PackedLayout
 
+STRATEGY = "amx"
+"""The name of every strategy that runs these instructions: an artifact demands AMX only where one was chosen."""
 TILE = 16
 MAX_DEPTH = 64
 """Bytes of a tile's row: the inputs that one instruction reduces."""

@@ -26,7 +26,7 @@ AMX_OPERANDS = amx.Operands("tdpbusd", amx.MAX_DEPTH, left=(4, 5), right=(6, 7),
 class AmxLinear:
     """Blocks of up to 32 x 32 outputs in AMX tile registers."""
 
-    name: str = "amx"
+    name: str = amx.STRATEGY
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
         if lacking := missing("amx_int8", features) or missing("avx512", features):

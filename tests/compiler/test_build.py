@@ -228,3 +228,16 @@ def test_longest_sequence(family: str, tmp_path: Path) -> None:
     model = load(compile_model(quantized, HOST, lengths=[positions], output=tmp_path / "a"))
     tokens = inputs(quantized, 1, positions)
     np.testing.assert_array_equal(model.run(tokens.ids), oracle.run(quantized, tokens.ids))
+
+
+@pytest.mark.parametrize(("length", "demanded"), [(16, True), (15, False)], ids=["tiles", "no-tiles"])
+def test_amx_is_demanded_where_a_kernel_uses_it(tmp_path: Path, length: int, demanded: bool) -> None:
+    """A CPU without AMX must refuse what holds tile instructions, and may run what holds none."""
+    v4 = get_target("x86-64-v4")
+    target = replace(v4, features=v4.features | {"avx512_vnni", "amx_int8"})
+    model = tiny_model("Bert", HeadKind.NONE, Size(hidden=64, heads=2, intermediate=64))
+    artifact = compile_model(model, target, lengths=(length,), output=tmp_path / "artifact")
+    manifest = read_manifest(artifact)
+    assert any(record.strategy == "amx" for record in manifest.strategies) is demanded
+    assert ("amx_int8" in manifest.target.features) is demanded
+    assert "avx512_vnni" in manifest.target.features

@@ -1,25 +1,28 @@
-"""x86 dot products: uint8 activations times int8 weights into int32, four at a time."""
+"""The tensor intrinsic of a dot-product instruction: four inputs for every channel of a vector register."""
 
 from __future__ import annotations
 
-from tvm import tirx
+from collections.abc import Callable
+from typing import Any
+
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
 K_BLOCK = 4
 
 
-def register_vnni(n_block: int, instruction: str) -> str:
-    """Registers ``C[n_block] += A[4] * B[n_block, 4]`` with one vpdpbusd; the intrinsic's name.
+def register_dot_product(name: str, n_block: int, left_dtype: str, multiply_add: Callable[[Any, Any, Any], Any]) -> str:
+    """Registers ``C[n_block] += A[4] * B[n_block, 4]``; returns ``name``.
 
-    LLVM 22 takes the operands of vpdpbusd as bytes; TVM 0.27's own intrinsic still passes words, and fails.
+    ``multiply_add`` gets the vectors: int32 accumulators, the four activations once a channel, and the weights, both
+    of the latter as int8 of the register's width; it returns the new accumulators.
     """
-    name = f"intbert.vnni_{n_block}x{K_BLOCK}"
     bytes_type, words_type = f"int8x{n_block * K_BLOCK}", f"int32x{n_block}"
+    group_type = f"{left_dtype}x{K_BLOCK}"
 
     @T.prim_func(s_tir=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (K_BLOCK,), "uint8", offset_factor=1)
+        A = T.match_buffer(a, (K_BLOCK,), left_dtype, offset_factor=1)
         B = T.match_buffer(b, (n_block, K_BLOCK), "int8", offset_factor=1)
         C = T.match_buffer(c, (n_block,), "int32", offset_factor=1)
         with T.sblock("root"):
@@ -33,17 +36,15 @@ def register_vnni(n_block: int, instruction: str) -> str:
 
     @T.prim_func(s_tir=True)
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (K_BLOCK,), "uint8", offset_factor=1)
+        A = T.match_buffer(a, (K_BLOCK,), left_dtype, offset_factor=1)
         B = T.match_buffer(b, (n_block, K_BLOCK), "int8", offset_factor=1)
         C = T.match_buffer(c, (n_block,), "int32", offset_factor=1)
         with T.sblock("root"):
             T.reads(C[0:n_block], A[0:K_BLOCK], B[0:n_block, 0:K_BLOCK])
             T.writes(C[0:n_block])
-            C[T.ramp(T.int32(0), 1, n_block)] = tirx.call_llvm_pure_intrin(
-                words_type,
-                instruction,
+            C[T.ramp(T.int32(0), 1, n_block)] = multiply_add(
                 C.vload([0], dtype=words_type),
-                T.reinterpret(bytes_type, T.broadcast(T.reinterpret("int32", A.vload([0], dtype="uint8x4")), n_block)),
+                T.reinterpret(bytes_type, T.broadcast(T.reinterpret("int32", A.vload([0], dtype=group_type)), n_block)),
                 B.vload([0, 0], dtype=bytes_type),
             )
 
