@@ -1,7 +1,8 @@
 """QuantizedModel: the integers, scales and structure that every quantizer writes and the compiler reads.
 
 On disk it is a folder (contract 2 of the design): ``model.safetensors`` holds the integers,
-``quantization.json`` everything else, and the tokenizer's files lie beside them.
+``quantization.json`` everything else, and the tokenizer's files lie beside them. Integers of fewer than 8 bits
+are packed at their true size (:mod:`intbert.compiler.packing`).
 
 Tensor names and shapes (``H`` hidden, ``I`` intermediate, ``V`` vocabulary), all int8 unless said:
 
@@ -18,7 +19,11 @@ Tensor names and shapes (``H`` hidden, ``I`` intermediate, ``V`` vocabulary), al
 ``layers.{i}.output_norm.gamma|beta``     [H]        int16
 ``head.*``                                           see :class:`HeadKind`
 every linear's ``.bias``                  [N]        int32, scale = input scale * weight scale
+a linear's ``.split``                     [R]        int32: column K + r of its weight [N, K + R] reads the input
+                                                     channel ``split[r]`` (outlier channel splitting)
 ========================================  =========  ==========================================
+
+Where :class:`FloatOperators` are present, gamma and beta are float32, and so may biases be.
 
 The head's linears are ``head.pooler`` (BERT and RoBERTa classification: dense + tanh; DistilBERT: dense
 + ReLU), ``head.classifier`` (logits), ``head.transform`` + ``head.transform_norm`` (masked LM) and
@@ -38,8 +43,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import QuantizedModelError
+from .packing import Packing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 MODEL_FILE = "model.safetensors"
 DESCRIPTION_FILE = "quantization.json"
@@ -124,36 +130,71 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Quantization:
-    """How one activation is represented: ``real = integer * scale``, symmetric, in ``bits`` signed bits."""
+    """How one activation is represented: ``real = (integer - zero_point) * scale``, in ``bits`` signed bits.
+
+    ``narrow_range``: the most negative integer, ``-2^(bits-1)``, is not used. Unsigned integers of a graph that was
+    quantized elsewhere become signed ones: both they and their zero point are lowered by ``2^(bits-1)``.
+    """
 
     scale: float
     bits: int
+    zero_point: int = 0
+    narrow_range: bool = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise QuantizedModelError(f"quantization: scale {self.scale} is not a positive finite number")
         if not 2 <= self.bits <= 16:
             raise QuantizedModelError(f"quantization: {self.bits} bits are outside 2..16")
+        if not self.low <= self.zero_point <= self.limit:
+            raise QuantizedModelError(
+                f"quantization: zero point {self.zero_point} is outside {self.low}..{self.limit}, all that "
+                f"{self.bits} bits hold"
+            )
 
     @property
     def limit(self) -> int:
-        """The largest magnitude, ``2^(bits-1) - 1``."""
+        """The largest integer, ``2^(bits-1) - 1``."""
         return 2 ** (self.bits - 1) - 1
+
+    @property
+    def low(self) -> int:
+        """The smallest integer: ``-limit``, or one less without ``narrow_range``."""
+        return -self.limit if self.narrow_range else -self.limit - 1
 
 
 @dataclass(frozen=True)
 class WeightTensor:
-    """An integer tensor with its scale: ``real = values * scale``; one scale, or one per row."""
+    """An integer tensor with its scale: ``real = values * scale``; one scale, or one per row.
+
+    ``packing``: how values of fewer than 8 bits, int8 in memory, are stored on disk and in artifacts.
+    """
 
     values: NDArray[Any]
     scale: NDArray[np.float64]
+    packing: Packing | None = None
 
     def __post_init__(self) -> None:
+        if self.packing is not None:
+            self.packing.check(self.values)
         if self.scale.shape not in ((), (self.values.shape[0],)):
             raise QuantizedModelError(
                 f"weight of shape {self.values.shape} has a scale of shape {self.scale.shape}; "
                 "one scale, or one per row"
             )
+
+
+@dataclass(frozen=True)
+class FloatOperators:
+    """What a mixed model computes in floating point: everything but its linears and embedding tables (Q8BERT).
+
+    The linears read 8-bit activations; their outputs, and what lies between two linears, are float32.
+    """
+
+    norm_epsilon: float
+    """Added to the variance by the layer normalizations."""
+    dynamic: frozenset[str] = frozenset()
+    """Activations whose scale and zero point are computed from their values at run time (dynamic quantization)."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +209,12 @@ class QuantizedModel:
     ``head.transform_hidden`` (8). ``*_sum`` is the input of a layer normalization, ``*_stream`` its output as the
     residual reads it, ``*_hidden`` and ``embeddings.output`` its output as the next linear reads it. The wide
     activations have 15 bits in 16-bit lanes: the spare bit lets a difference or a doubled value stay in its lane.
+    What a linear reads may have 2 to 8 bits and a zero point; ``query``, ``key`` and ``value`` have no zero point.
+
+    A mixed model (``float_operators``) has scales only for what its linears read: ``embeddings.output`` and the
+    ``context``, ``attention_hidden``, ``activation_output``, ``output_hidden``, ``head.pooler_output``,
+    ``head.transform_hidden`` of the above; of ``query``, ``key``, ``value`` and ``probabilities`` where its
+    attention was quantized; and not of the dynamic ones.
     """
 
     architecture: Architecture
@@ -175,6 +222,8 @@ class QuantizedModel:
     weights: dict[str, WeightTensor]
     activations: dict[str, Quantization]
     provenance: dict[str, Any] = field(default_factory=dict)
+    float_operators: FloatOperators | None = None
+    """None: every operator is integer."""
     tokenizer: Path | None = None
     """The folder that holds ``tokenizer.json``, if there is one."""
 
@@ -204,8 +253,18 @@ def describe(model: QuantizedModel) -> dict[str, Any]:
         "scheme": model.scheme,
         "architecture": asdict(model.architecture),
         "activations": {name: asdict(value) for name, value in sorted(model.activations.items())},
+        "packed_weights": {
+            name: {**asdict(weight.packing), "shape": list(weight.values.shape)}
+            for name, weight in sorted(model.weights.items())
+            if weight.packing is not None
+        },
+        "float_operators": None if model.float_operators is None else _float_operators(model.float_operators),
         "provenance": model.provenance,
     }
+
+
+def _float_operators(operators: FloatOperators) -> dict[str, Any]:
+    return {"norm_epsilon": operators.norm_epsilon, "dynamic": sorted(operators.dynamic)}
 
 
 def architecture_from_json(document: dict[str, Any]) -> Architecture:
@@ -235,12 +294,27 @@ def save(model: QuantizedModel, folder: Path) -> None:
 
     tensors: dict[str, NDArray[Any]] = {}
     for name, weight in model.weights.items():
-        tensors[name] = np.ascontiguousarray(weight.values)
+        packing = weight.packing
+        tensors[name] = np.ascontiguousarray(weight.values if packing is None else packing.pack(weight.values.ravel()))
         tensors[f"{name}.scale"] = np.array(weight.scale, order="C")  # ascontiguousarray makes a scalar 1-d
     save_file(tensors, folder / MODEL_FILE)
     (folder / DESCRIPTION_FILE).write_text(json.dumps(describe(model), indent=2) + "\n", encoding="utf-8")
     if model.tokenizer is not None:
         shutil.copyfile(model.tokenizer / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+
+
+def _weights(tensors: dict[str, NDArray[Any]], packed: dict[str, Any]) -> dict[str, WeightTensor]:
+    weights = {}
+    for name, values in tensors.items():
+        if name.endswith(".scale"):
+            continue
+        packing, scale = None, tensors[f"{name}.scale"]
+        if name in packed:
+            shape = packed[name]["shape"]
+            packing = Packing(packed[name]["bits"], packed[name]["mid_rise"])
+            values = packing.unpack(values, math.prod(shape)).reshape(shape)
+        weights[name] = WeightTensor(values, scale, packing)
+    return weights
 
 
 def load(folder: Path) -> QuantizedModel:
@@ -256,16 +330,16 @@ def load(folder: Path) -> QuantizedModel:
                 f"{folder}: schema version {document['schema_version']}, this intbert reads {SCHEMA_VERSION}; "
                 "quantize again"
             )
+        operators = document["float_operators"]
         return QuantizedModel(
             architecture=architecture_from_json(document["architecture"]),
             scheme=document["scheme"],
-            weights={
-                name: WeightTensor(values, tensors[f"{name}.scale"])
-                for name, values in tensors.items()
-                if not name.endswith(".scale")
-            },
+            weights=_weights(tensors, document["packed_weights"]),
             activations={name: Quantization(**value) for name, value in document["activations"].items()},
             provenance=document["provenance"],
+            float_operators=None
+            if operators is None
+            else FloatOperators(operators["norm_epsilon"], frozenset(operators["dynamic"])),
             tokenizer=folder if (folder / TOKENIZER_FILE).exists() else None,
         )
     except FileNotFoundError as error:

@@ -16,7 +16,14 @@ ALLOWED: dict[str, set[str]] = {
     "schedules": {"errors", "targets"},
     "compiler": {"errors", "targets", "schedules"},
     "rpc": {"errors", "targets", "schedules", "compiler"},
-    "quantization": {"errors", "compiler.model"},
+    "quantization": {
+        "errors",
+        "compiler.model",
+        "compiler.packing",
+        "compiler.lowering",
+        "compiler.graph",
+        "compiler.oracle",
+    },
     "cli": {"errors", "targets", "schedules", "compiler", "rpc", "quantization", ""},
     # The root's __init__.py, the public API.
     "": {"errors", "targets", "schedules", "compiler", "rpc", "quantization"},
