@@ -54,3 +54,7 @@ class RemoteError(IntbertError):
 
 class EvaluationError(IntbertError):
     """Evaluation data is missing or malformed, or a model's outputs do not suit the task."""
+
+
+class TrainingError(IntbertError):
+    """Training cannot start, or its loss is no number any more."""

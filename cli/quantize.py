@@ -15,9 +15,10 @@ class _Command(TyperCommand):
     """Its help ends with the methods that are registered."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        from ..quantization.scheme import SCHEMES
+        from ..quantization.methods import METHODS
 
-        self.epilog = "\n\n".join(["Methods:", *(f"{name}: {scheme.description}" for name, scheme in SCHEMES.items())])
+        lines = (f"{name}: {method.scheme.description}" for name, method in METHODS.items())
+        self.epilog = "\n\n".join(["Methods:", *lines])
         super().format_help(ctx, formatter)
 
 

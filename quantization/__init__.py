@@ -6,16 +6,18 @@ Importing this package loads neither torch nor transformers; calling it does.
 from .checkpoint import load_float_model
 from .demo import demo_model_folder
 from .float_model import FloatModel
+from .methods import METHODS, Method, get_method
 from .pipeline import quantize
-from .scheme import SCHEMES, Scheme, get_scheme
+from .scheme import Scheme
 from .sentences import read_sentences
 
 __all__ = [
-    "SCHEMES",
+    "METHODS",
     "FloatModel",
+    "Method",
     "Scheme",
     "demo_model_folder",
-    "get_scheme",
+    "get_method",
     "load_float_model",
     "quantize",
     "read_sentences",

@@ -115,12 +115,14 @@ def get_observer(name: str) -> Callable[[], Observer]:
 
 
 class Recorder:
-    """The hook that feeds one observer for every activation."""
+    """The hook that feeds the observers of the activations that have one."""
 
     def __init__(self, observers: Mapping[str, Observer]) -> None:
         self._observers = observers
 
     def __call__(self, name: str, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        if name not in self._observers:
+            return values
         magnitudes = (values if mask is None else values[mask != 0]).abs().flatten()
         if not torch.isfinite(magnitudes).all():
             raise CalibrationError(

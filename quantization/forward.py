@@ -12,7 +12,10 @@ from ..compiler.model import Activation, Architecture, HeadKind
 
 Hook = Callable[[str, Tensor, Tensor | None], Tensor]
 """Called with an activation's name (see QuantizedModel), its values [B, T, C] or [B, C], and the mask [B, T]
-(None for [B, C]); the forward goes on with what it returns. An observer returns the values as they are."""
+(None for [B, C]); the forward goes on with what it returns. An observer returns the values as they are.
+
+Beside the activations of QuantizedModel there are, for each layer, ``scores`` and ``probabilities`` [B, heads, T, T]
+(mask: None): before the mask and the softmax, and after them."""
 
 _ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = {
     Activation.GELU: functional.gelu,
@@ -90,9 +93,10 @@ class Forward:
             return values.view(batch, length, heads, size).transpose(1, 2)
 
         query, key, value = project("query"), project("key"), project("value")
-        scores = query @ key.transpose(2, 3) / size**0.5
+        scores = self.hook(f"{prefix}.scores", query @ key.transpose(2, 3) / size**0.5, None)
         scores = scores.masked_fill(mask[:, None, None, :] == 0, torch.finfo(scores.dtype).min)
-        return (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).reshape(batch, length, heads * size)
+        probabilities = self.hook(f"{prefix}.probabilities", torch.softmax(scores, dim=-1), None)
+        return (probabilities @ value).transpose(1, 2).reshape(batch, length, heads * size)
 
     def _head(self, hidden: Tensor, stream: Tensor, mask: Tensor) -> Tensor:
         head = self.architecture.head

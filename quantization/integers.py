@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,38 +47,38 @@ def _scale(magnitude: float, bits: int) -> float:
     return (float(magnitude) if magnitude >= DEAD_RANGE else 1.0) / limit(bits)
 
 
-def per_row(
-    values: NDArray[np.float32], bias: NDArray[np.float32], input_scale: float, bits: int
-) -> tuple[WeightTensor, WeightTensor]:
-    """A weight [N, K] with one scale per row, and its int32 bias [N].
+def representable_scale(
+    name: str, scale: NDArray[np.float64], bias: NDArray[np.float32], input_scale: float
+) -> NDArray[np.float64]:
+    """``scale`` of a weight, [N] or without axis, raised to what its bias [N] and its requantization need.
 
-    Rows that are (nearly) zero get a scale that keeps their requantization and their bias in 32 bits.
+    Raises QuantizedModelError when a bias does not fit the one scale of a whole matrix.
     """
-    magnitudes = np.abs(values).max(axis=1).astype(np.float64)
-    scale = magnitudes / limit(bits)
-    scale = np.maximum(scale, np.abs(bias.astype(np.float64)) / (input_scale * BIAS_LIMIT))
-    largest = max(scale.max(), _scale(magnitudes.max(), bits))
-    scale = np.maximum(scale, largest * ROW_SCALE_SPREAD)
-    return _integers(values, scale, bits), _bias(bias, input_scale * scale)
+    largest = float(scale.max()) if scale.max() > 0 else 1.0
+    if scale.ndim == 0:
+        if np.abs(bias).max() / (input_scale * largest) > BIAS_LIMIT:
+            raise QuantizedModelError(
+                f"{name}: the bias {np.abs(bias).max():.3g} does not fit in int32 at its scale "
+                f"{input_scale * largest:.3g}; the weights are too small beside it, check the checkpoint"
+            )
+        return np.asarray(largest)
+    raised = np.maximum(scale, np.abs(bias.astype(np.float64)) / (input_scale * BIAS_LIMIT))
+    return np.maximum(raised, max(float(raised.max()), largest) * ROW_SCALE_SPREAD)
 
 
-def single_scale(
-    name: str, values: NDArray[np.float32], bias: NDArray[np.float32], input_scale: float, bits: int
-) -> tuple[WeightTensor, WeightTensor]:
-    """A weight [N, K] with one scale, and its int32 bias [N].
-
-    Raises QuantizedModelError when a bias does not fit.
-    """
-    weight = per_tensor(values, bits)
-    scale = np.asarray(input_scale * weight.scale)
-    largest = float(np.abs(bias).max() / scale)
-    if largest > BIAS_LIMIT:
-        raise QuantizedModelError(
-            f"{name}: the bias {np.abs(bias).max():.3g} does not fit in int32 at its scale {scale:.3g}; "
-            "the weights are too small beside it, check the checkpoint"
-        )
-    return weight, _bias(bias, scale)
+def without_zeros(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``scale`` with that of rows of zeros, whose integers are whatever they are, made positive."""
+    return np.where(scale > 0, scale, float(scale.max()) or 1.0)
 
 
-def _bias(bias: NDArray[np.float32], scale: NDArray[np.float64]) -> WeightTensor:
-    return WeightTensor(np.rint(bias.astype(np.float64) / scale).astype(np.int32), scale)
+def bias(values: NDArray[np.float32], scale: NDArray[np.float64]) -> WeightTensor:
+    """The int32 bias [N] at the scale of the accumulators, [N] or without axis."""
+    return WeightTensor(np.rint(values.astype(np.float64) / scale).astype(np.int32), scale)
+
+
+def one_sided_activation(highest: float, lowest: float, bits: int) -> Quantization:
+    """The quantization of ``lowest <= 0 <= highest``, its zero point where ``lowest`` needs it."""
+    levels = 2 * limit(bits)
+    highest = highest if highest >= DEAD_RANGE else 1.0
+    scale = (highest - lowest) / levels
+    return Quantization(scale=scale, bits=bits, zero_point=-limit(bits) + math.ceil(-lowest / scale))

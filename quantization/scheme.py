@@ -1,14 +1,17 @@
-"""Scheme: what a quantization method turns into integers, and the registry of all that work."""
+"""Scheme: what a quantization method turns into integers, with how many bits."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from types import MappingProxyType
 
+from ..compiler.model import Architecture
 from ..errors import SchemeError
+from .structure import encoder_linears, wide_activations
+
+HEAD_BITS = 8
+"""Bits of a head's weights and activations, and of the operands of attention."""
 
 
 class Granularity(str, Enum):
@@ -37,8 +40,11 @@ class Operator(str, Enum):
 class Scheme:
     """A frozen, validated description of a quantization.
 
-    Bits are those of signed symmetric integers. ``stream_bits`` is the residual stream: the inputs of the
-    layer normalizations and of the non-linear functions, and what the residual additions read.
+    ``weight_bits`` are those of the encoder's linears, ``activation_bits`` those of what they read,
+    ``embedding_bits`` those of the word embeddings. Some of the encoder may have others, by name. The head's
+    linears, what they read, the position and token type embeddings, and the operands of attention have 8 bits.
+    ``stream_bits`` is the residual stream: the inputs of the layer normalizations and of the non-linear functions,
+    and what the residual additions read.
     """
 
     name: str
@@ -51,11 +57,18 @@ class Scheme:
     stream_bits: int
     weight_granularity: Granularity
     integer_operators: frozenset[Operator]
+    weight_overrides: Mapping[str, int] = field(default_factory=dict)
+    """Linear or ``embeddings.word`` -> bits."""
+    activation_overrides: Mapping[str, int] = field(default_factory=dict)
+    """Activation that an encoder's linear reads -> bits."""
 
     def __post_init__(self) -> None:
-        for field in ("weight_bits", "activation_bits", "embedding_bits"):
-            if not 1 <= getattr(self, field) <= 8:
-                raise SchemeError(f"scheme '{self.name}': {field} is {getattr(self, field)}, it must be 1 to 8")
+        for kind in ("weight_bits", "activation_bits", "embedding_bits"):
+            if not 1 <= getattr(self, kind) <= 8:
+                raise SchemeError(f"scheme '{self.name}': {kind} is {getattr(self, kind)}, it must be 1 to 8")
+        for name, bits in (*self.weight_overrides.items(), *self.activation_overrides.items()):
+            if not 1 <= bits <= 8:
+                raise SchemeError(f"scheme '{self.name}': {name} has {bits} bits, it must have 1 to 8")
         if not self.activation_bits <= self.stream_bits <= 16:
             raise SchemeError(
                 f"scheme '{self.name}': stream_bits is {self.stream_bits}, "
@@ -69,30 +82,17 @@ class Scheme:
         """Whether no operator between the token ids and the head's output is left in floating point."""
         return self.integer_operators == frozenset(Operator)
 
+    def bits_of_weight(self, name: str) -> int:
+        """Bits of the linear or embedding table ``name``."""
+        if name.startswith("head.") or name in ("embeddings.position", "embeddings.token_type"):
+            return HEAD_BITS
+        default = self.embedding_bits if name == "embeddings.word" else self.weight_bits
+        return self.weight_overrides.get(name, default)
 
-_REGISTERED = (
-    Scheme(
-        name="ibert",
-        description="integer-only W8A8 after training: int8 weights per channel, 15-bit residual stream",
-        source="Kim et al., I-BERT: Integer-only BERT Quantization, ICML 2021",
-        weight_bits=8,
-        activation_bits=8,
-        embedding_bits=8,
-        stream_bits=15,
-        weight_granularity=Granularity.ROW,
-        integer_operators=frozenset(Operator),
-    ),
-)
-
-SCHEMES: Mapping[str, Scheme] = MappingProxyType({scheme.name: scheme for scheme in _REGISTERED})
-"""Every scheme that works, by name."""
-
-
-def get_scheme(name: str) -> Scheme:
-    """The scheme called ``name``; raises SchemeError that names the near ones when there is none."""
-    try:
-        return SCHEMES[name]
-    except KeyError:
-        near = difflib.get_close_matches(name, SCHEMES, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(sorted(SCHEMES))}"
-        raise SchemeError(f"there is no quantization scheme '{name}'; {hint}") from None
+    def bits_of_activation(self, architecture: Architecture, name: str) -> int:
+        """Bits of the activation ``name`` of a model of ``architecture``."""
+        if wide_activations(architecture)[name]:
+            return self.stream_bits
+        if name not in {linear.input for linear in encoder_linears(architecture)}:
+            return HEAD_BITS
+        return self.activation_overrides.get(name, self.activation_bits)

@@ -13,7 +13,8 @@ from intbert.quantization import quantize
 from intbert.quantization.checkpoint import load_float_model
 from intbert.quantization.demo import demo_model_folder
 from intbert.quantization.float_model import FloatModel
-from intbert.quantization.ibert import quantize_ibert
+from intbert.quantization.methods import get_method
+from intbert.quantization.request import Calibration, Request
 
 from .quantization.checkpoints import VOCABULARY, make_batch, make_model
 
@@ -76,7 +77,7 @@ def tiny_model(
         make_batch(architecture.pad_token_id, (16, 9, 4, 1), architecture.token_types, seed=number)
         for number in range(3)
     ]
-    return quantize_ibert(model, batches)
+    return get_method("ibert").quantize(Request(model, get_method("ibert").scheme, calibration=Calibration(batches)))
 
 
 def inputs(model: QuantizedModel, batch: int, length: int, seed: int = 0) -> Tokens:

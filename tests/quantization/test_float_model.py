@@ -104,14 +104,23 @@ def test_mean_pooling_leaves_out_the_padding(normalize: bool, tmp_path: Path) ->
 def test_hook_sees_every_activation_once(family: str, head: str) -> None:
     ours = load_float_model(make_model(family, head))
     seen: list[str] = []
+    matrices: list[str] = []
 
     def note(name: str, values: Tensor, mask: Tensor | None) -> Tensor:
+        if name.endswith((".scores", ".probabilities")):
+            length = batch.attention_mask.shape[1]
+            assert values.shape == (3, ours.architecture.heads, length, length)
+            matrices.append(name)
+            return values
         seen.append(name)
         assert values.shape[:-1] == (mask.shape if mask is not None else (3,))
         return values
 
-    ours.forward(batch_for(ours), note)
+    batch = batch_for(ours)
+    ours.forward(batch, note)
     assert sorted(seen) == sorted(wide_activations(ours.architecture))
+    layers = range(ours.architecture.layers)
+    assert matrices == [f"layers.{layer}.{name}" for layer in layers for name in ("scores", "probabilities")]
 
 
 def test_hook_values_are_those_inside_transformers() -> None:

@@ -5,27 +5,15 @@ from typing import Any
 
 import pytest
 from intbert.errors import SchemeError
-from intbert.quantization import SCHEMES, get_scheme
-from intbert.quantization.pipeline import QUANTIZERS
+from intbert.quantization.methods import METHODS
 from intbert.quantization.scheme import Operator
 
 
-def test_every_registered_scheme_can_be_computed() -> None:
-    assert set(QUANTIZERS) == set(SCHEMES)
-    assert all(scheme.name == name for name, scheme in SCHEMES.items())
-
-
 def test_ibert_is_integer_only_w8a8() -> None:
-    scheme = get_scheme("ibert")
+    scheme = METHODS["ibert"].scheme
     assert (scheme.weight_bits, scheme.activation_bits, scheme.stream_bits) == (8, 8, 15)
     assert scheme.integer_only
     assert not replace(scheme, integer_operators=frozenset({Operator.LINEAR})).integer_only
-
-
-@pytest.mark.parametrize(("name", "hint"), [("ibret", "did you mean ibert"), ("zzz", "there are: ibert")])
-def test_unknown_scheme_names_what_there_is(name: str, hint: str) -> None:
-    with pytest.raises(SchemeError, match=hint):
-        get_scheme(name)
 
 
 @pytest.mark.parametrize(
@@ -42,11 +30,9 @@ def test_unknown_scheme_names_what_there_is(name: str, hint: str) -> None:
 )
 def test_scheme_refuses_contradictions(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(SchemeError, match=field):
-        replace(get_scheme("ibert"), **changes)
+        replace(METHODS["ibert"].scheme, **changes)
 
 
 def test_schemes_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
-        get_scheme("ibert").weight_bits = 4  # type: ignore[misc]
-    with pytest.raises(TypeError):
-        SCHEMES["other"] = get_scheme("ibert")  # type: ignore[index]
+        METHODS["ibert"].scheme.weight_bits = 4  # type: ignore[misc]

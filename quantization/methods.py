@@ -1,0 +1,153 @@
+"""The quantization methods that work, by name: what each can do, when to choose it, and what computes it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ..compiler.model import QuantizedModel
+from ..errors import SchemeError
+from .scheme import Granularity, Operator, Scheme
+
+if TYPE_CHECKING:
+    from .request import Request
+
+EIGHT = range(8, 9)
+TWO_TO_EIGHT = range(2, 9)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A quantization method: its scheme by default, what may be chosen instead, and what computes it."""
+
+    scheme: Scheme
+    function: str
+    """``module:name`` inside this package: ``Request -> QuantizedModel``. Imported when it is called."""
+    when: str
+    """When to choose it, one sentence."""
+    weight_bits: range = EIGHT
+    activation_bits: range = EIGHT
+    embedding_bits: range = EIGHT
+    options: str | None = None
+    """``module:name`` of a frozen dataclass with the method's own options and their defaults."""
+    trains: bool = False
+    """Whether it trains on a task's data, rather than observe a few sentences."""
+
+    @property
+    def name(self) -> str:
+        """The name of the method and of its scheme."""
+        return self.scheme.name
+
+    def customized(
+        self,
+        *,
+        weight_bits: int | None = None,
+        activation_bits: int | None = None,
+        embedding_bits: int | None = None,
+        granularity: Granularity | None = None,
+    ) -> Scheme:
+        """The scheme with other bits; SchemeError for bits that the method does not support."""
+        changes: dict[str, Any] = {}
+        for field, value in (
+            ("weight_bits", weight_bits),
+            ("activation_bits", activation_bits),
+            ("embedding_bits", embedding_bits),
+        ):
+            if value is None:
+                continue
+            supported: range = getattr(self, field)
+            if value not in supported:
+                few = str(supported[0]) if len(supported) == 1 else f"{supported[0]} to {supported[-1]}"
+                what = field.replace("_", " ")
+                raise SchemeError(f"the method {self.name} supports {few} {what}, not {value}")
+            changes[field] = value
+        if granularity is not None:
+            changes["weight_granularity"] = granularity
+        return replace(self.scheme, **changes)
+
+    def parse_options(self, given: Mapping[str, Any]) -> Any:
+        """The method's options with what is ``given`` by name; SchemeError for an unknown or unusable one."""
+        if self.options is None:
+            if given:
+                raise SchemeError(f"the method {self.name} has no options; '{next(iter(given))}' was given")
+            return None
+        options = _resolve(self.options)
+        defaults = {field.name: field.default for field in fields(options)}
+        for name in given:
+            if name not in defaults:
+                raise SchemeError(f"the method {self.name} has no option '{name}'; it has {', '.join(defaults)}")
+        return options(**{name: _typed(self.name, name, value, defaults[name]) for name, value in given.items()})
+
+    def quantize(self, request: Request) -> QuantizedModel:
+        """Does what ``request`` asks for."""
+        return _resolve(self.function)(request)
+
+
+def _resolve(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(f".{module}", __package__), name)
+
+
+def _typed(method: str, name: str, value: Any, default: Any) -> Any:
+    """``value``, a string from the command line or a value from Python, as the type of ``default``."""
+    try:
+        if isinstance(default, bool) and isinstance(value, str):
+            return {"true": True, "false": False}[value.lower()]
+        return type(default)(value)
+    except (KeyError, TypeError, ValueError):
+        kind = type(default).__name__
+        raise SchemeError(f"option {name} of the method {method} must be a {kind}, it is {value!r}") from None
+
+
+def _integer_only(name: str, description: str, source: str, **changes: Any) -> Scheme:
+    defaults: dict[str, Any] = {
+        "weight_bits": 8,
+        "activation_bits": 8,
+        "embedding_bits": 8,
+        "stream_bits": 15,
+        "weight_granularity": Granularity.ROW,
+        "integer_operators": frozenset(Operator),
+    }
+    return Scheme(name=name, description=description, source=source, **{**defaults, **changes})
+
+
+_REGISTERED = (
+    Method(
+        _integer_only(
+            "ibert",
+            "integer-only W8A8 after training: int8 weights per channel, 15-bit residual stream",
+            "Kim et al., I-BERT: Integer-only BERT Quantization, ICML 2021",
+        ),
+        "ibert:quantize_ibert",
+        "The first to try: 8 bits, a minute, no training, accuracy of the float model.",
+    ),
+    Method(
+        _integer_only(
+            "lq",
+            "linear quantization over the whole range, after training, 2 to 8 bits",
+            "Hu, Meinel, Yang, Empirical Evaluation of Post-Training Quantization Methods for Language Tasks, 2022",
+        ),
+        "post_training:quantize_lq",
+        "A baseline to compare other post-training methods with; 8 bits, or 4-bit weights with some loss.",
+        weight_bits=TWO_TO_EIGHT,
+        activation_bits=TWO_TO_EIGHT,
+        embedding_bits=TWO_TO_EIGHT,
+    ),
+)
+
+METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _REGISTERED})
+"""Every method that works, by name."""
+
+
+def get_method(name: str) -> Method:
+    """The method called ``name``; raises SchemeError that names the near ones when there is none."""
+    try:
+        return METHODS[name]
+    except KeyError:
+        near = difflib.get_close_matches(name, METHODS, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(sorted(METHODS))}"
+        raise SchemeError(f"there is no quantization method '{name}'; {hint}") from None

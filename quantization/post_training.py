@@ -1,0 +1,51 @@
+"""Post-training quantization: scales from a few observed sentences, no gradient.
+
+Hu, Meinel, Yang, "Empirical Evaluation of Post-Training Quantization Methods for Language Tasks", 2022, compare
+the methods here on BERT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from ..compiler.model import QuantizedModel
+from .export import HEADROOM, activations_from_ranges, export
+from .request import Calibration, Request
+from .weights import MinMaxWeights, WeightQuantizer
+
+
+def quantize_lq(request: Request) -> QuantizedModel:
+    """Linear (uniform) symmetric quantization over the whole range, of 2 to 8 bits, per channel or per tensor."""
+    return quantize_calibrated(request, MinMaxWeights())
+
+
+def quantize_calibrated(request: Request, quantizer: WeightQuantizer) -> QuantizedModel:
+    """Activations by the observer of the request's calibration; the encoder's weights and words by ``quantizer``.
+
+    Raises CalibrationError (unknown observer, nothing to calibrate on, activations that are not finite) and
+    QuantizedModelError (a bias that does not fit).
+    """
+    from .calibration import calibrate
+
+    calibration = request.needed_calibration()
+    ranges = calibrate(request.model, calibration.batches, calibration.observer, request.progress)
+    activations = activations_from_ranges(request.model, request.scheme, ranges)
+    return export(request.model, request.scheme, activations, quantizer, quantizer, provenance(request, calibration))
+
+
+def provenance(request: Request, calibration: Calibration) -> dict[str, Any]:
+    """How a calibrated model came to be."""
+    scheme, batches = request.scheme, calibration.batches
+    return {
+        "method": f"{scheme.name}, post-training",
+        "weight_bits": scheme.weight_bits,
+        "activation_bits": scheme.activation_bits,
+        "embedding_bits": scheme.embedding_bits,
+        "weight_granularity": scheme.weight_granularity.value,
+        "options": asdict(request.options) if is_dataclass(request.options) else {},  # type: ignore[arg-type]
+        "calibration": calibration.observer,
+        "calibration_sentences": sum(len(batch.rows) for batch in batches),
+        "calibration_tokens": int(sum(batch.attention_mask.sum() for batch in batches)),
+        "headroom": HEADROOM,
+    }
