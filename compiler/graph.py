@@ -6,8 +6,8 @@ and every bucket's Relax function is emitted from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from .operators.attention import Attention
@@ -43,6 +43,8 @@ class IntegerGraph:
     output_scale: float
     token_level: bool
     """Whether the output has a row a token rather than a row a sentence."""
+    scales: Mapping[str, float] = field(default_factory=dict)
+    """The scales of the values whose scale is not that of the model's activation of the same name."""
 
     def __post_init__(self) -> None:
         known = set(INPUTS)
