@@ -63,7 +63,7 @@ class Forward:
         return functional.layer_norm(values, gamma.shape, gamma, beta, self.norm_epsilon)
 
     def _embeddings(self, ids: Tensor, mask: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
-        positions = torch.arange(ids.shape[1]) + self.architecture.position_offset
+        positions = torch.arange(ids.shape[1], device=ids.device) + self.architecture.position_offset
         total = self.weights["embeddings.word.weight"][ids] + self.weights["embeddings.position.weight"][positions]
         if self.architecture.token_types:
             total = total + self.weights["embeddings.token_type.weight"][types]
