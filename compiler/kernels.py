@@ -25,6 +25,7 @@ from ..schedules.rows import (
     RowWorkload,
 )
 from ..schedules.strategy import Strategy, select
+from ..schedules.unpack import schedule_unpack
 from ..schedules.vectors import int16_lanes
 from .graph import Operator
 from .operators.attention import Attention, attention_kernel
@@ -34,6 +35,7 @@ from .operators.layer_norm import LayerNorm, layer_norm_kernel
 from .operators.linear import Linear, linear_kernel
 from .operators.pooling import FirstToken, MeanPooling, first_token_kernel, mean_pooling_kernel
 from .operators.tanh import Tanh, tanh_kernel
+from .operators.unpack import chunk_length
 
 PrimFunc: TypeAlias = Any
 
@@ -87,7 +89,9 @@ def parameters(operator: Operator, shape: Shape) -> list[NDArray[Any]]:
 def structure(operator: Operator) -> Hashable:
     """What, beside the shape, two operators must share to run the same kernel: everything but their constants."""
     if isinstance(operator, Linear):
-        return Linear, operator.epilogue.kind, operator.weight.shape
+        return Linear, operator.epilogue.kind, operator.weight.shape, operator.packing
+    if isinstance(operator, Embedding):
+        return Embedding, operator.kind
     if isinstance(operator, Attention):
         return Attention, operator.heads, operator.head_dim
     return type(operator)
@@ -105,6 +109,8 @@ def _scheduled(
 def _(operator: Linear, shape: Shape) -> Kernel:
     layout = weight_layout(shape.features, operator.channels, operator.inputs)
     kernel = linear_kernel(operator, shape.rows, layout, shape.zero_point, shape.output_zero_point)
+    if operator.packing is not None:
+        kernel = schedule_unpack(kernel, chunk_length(operator.weight.size), shape.lanes)
     workload = LinearWorkload(
         shape.rows, operator.channels, operator.inputs, layout, shape.zero_point != 0, shape.lanes
     )
@@ -132,7 +138,7 @@ def _(operator: LayerNorm, shape: Shape) -> Kernel:
 @build_kernel.register
 def _(operator: Embedding, shape: Shape) -> Kernel:
     kernel = embedding_kernel(operator, shape.batch, shape.length)
-    workload = RowWorkload(shape.batch * shape.length, operator.word.shape[1], shape.lanes)
+    workload = RowWorkload(shape.batch * shape.length, operator.contiguous_channels, shape.lanes)
     return _scheduled(EMBEDDING_STRATEGIES, kernel, workload, shape, 1 if operator.token_type is None else 2)
 
 

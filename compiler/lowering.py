@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import QuantizedModelError
 from .graph import ATTENTION_MASK, INPUT_IDS, TOKEN_TYPE_IDS, IntegerGraph, Operator, Step
+from .linear_weights import common_packing
 from .model import Activation, HeadKind, QuantizedModel
 from .operators.attention import Attention
 from .operators.attention_scores import AttentionScores
@@ -42,6 +43,8 @@ def lower(model: QuantizedModel) -> IntegerGraph:
 class _Lowering:
     model: QuantizedModel
     steps: list[Step] = field(default_factory=list)
+    scales: dict[str, float] = field(default_factory=dict)
+    """Those that had to be raised, and those of values that are no activations of the model."""
 
     def graph(self) -> IntegerGraph:
         stream, hidden = self._embeddings()
@@ -49,7 +52,7 @@ class _Lowering:
             stream, hidden = self._encoder_layer(f"layers.{layer}", stream, hidden)
         output, scale = self._head(stream, hidden)
         token_level = self.model.architecture.head.kind.per_token
-        return IntegerGraph(tuple(self.steps), output, scale, token_level)
+        return IntegerGraph(tuple(self.steps), output, scale, token_level, {**self.scales, output: scale})
 
     def _emit(self, operator: Operator, inputs: tuple[str, ...], *outputs: str) -> None:
         self.steps.append(Step(operator, inputs, outputs))
@@ -63,19 +66,22 @@ class _Lowering:
             )
         return quantization.scale
 
-    def _table(self, name: str) -> tuple[NDArray[np.int8], float]:
+    def _table(self, name: str, first_row: int = 0) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
         tensor = self.model.weight(name)
-        return tensor.values, float(tensor.scale)
+        scale = tensor.scale[first_row:] if tensor.scale.ndim else tensor.scale
+        return np.ascontiguousarray(tensor.values[first_row:]), scale
 
     def _embeddings(self) -> tuple[str, str]:
         architecture = self.model.architecture
-        position, position_scale = self._table("embeddings.position.weight")
+        names = ["embeddings.word.weight", "embeddings.position.weight"]
+        names += ["embeddings.token_type.weight"] if architecture.token_types else []
         embedding = Embedding.from_scales(
             "embeddings",
-            self._table("embeddings.word.weight"),
-            (np.ascontiguousarray(position[architecture.position_offset :]), position_scale),
-            self._table("embeddings.token_type.weight") if architecture.token_types else None,
+            self._table(names[0]),
+            self._table(names[1], architecture.position_offset),
+            self._table(names[2]) if architecture.token_types else None,
             self._scale("embeddings.sum"),
+            tuple(self.model.weight(name).packing for name in names),
         )
         inputs = (INPUT_IDS, TOKEN_TYPE_IDS) if architecture.token_types else (INPUT_IDS,)
         self._emit(embedding, inputs, "embeddings.sum")
@@ -99,7 +105,8 @@ class _Lowering:
 
     def _linear(self, name: str, source: str, output: str, epilogue: Epilogue, *residual: str) -> None:
         weight, bias = self.model.weight(f"{name}.weight"), self.model.weight(f"{name}.bias")
-        self._emit(Linear(name, weight.values, bias.values, epilogue), (source, *residual), output)
+        operator = Linear(name, weight.values, bias.values, epilogue, weight.packing)
+        self._emit(operator, (source, *residual), output)
 
     def _representable(self, name: str, source: str, scale: float) -> float:
         """A wide output's ``scale``, raised to the accumulators' own step where that is coarser."""
@@ -133,6 +140,7 @@ class _Lowering:
             np.concatenate([self.model.weight(f"{part}.weight").values for part in parts]),
             np.concatenate([self.model.weight(f"{part}.bias").values for part in parts]),
             Quantized(Requantize.from_ratio(name, ratio, NARROW_LIMIT)),
+            common_packing([self.model.weight(f"{part}.weight").packing for part in parts]),
         )
         self._emit(qkv, (hidden,), name)
         query, key, value = (self._scale(part) for part in parts)
@@ -156,6 +164,7 @@ class _Lowering:
         total, stream, hidden = outputs
         residual_scale = self._scale(residual)
         scale = self._representable(linear, source, max(self._scale(total), residual_scale / MAX_RESIDUAL_RATIO))
+        self.scales[total] = scale
         epilogue = ResidualAdd(
             self._wide_requantize(linear, source, scale), Rescale.from_ratio(linear, residual_scale / scale)
         )
@@ -203,6 +212,7 @@ class _Lowering:
         name, output = "head.pooler", "head.pooler_output"
         if activation is Activation.TANH:
             scale = self._representable(name, source_scale, self._scale("head.pooler_input"))
+            self.scales["head.pooler_input"] = scale
             requantize = self._wide_requantize(name, source_scale, scale)
             self._linear(name, source, "head.pooler_input", Quantized(requantize))
             tanh = Tanh.from_scales("head.tanh", scale, self._scale(output))
@@ -217,6 +227,7 @@ class _Lowering:
         name = "head.transform"
         scale = self._representable(name, hidden, max(self._scale("head.transform_input"), MIN_SCALE))
         total = max(self._scale("head.transform_sum"), scale / MAX_RESIDUAL_RATIO)
+        self.scales["head.transform_sum"] = total
         epilogue = Activated(
             self._wide_requantize(name, hidden, scale),
             Gelu.from_scale(name, scale),
@@ -225,6 +236,7 @@ class _Lowering:
         self._linear(name, hidden, "head.transform_sum", epilogue)
         # Only the narrow output is read; the wide one has as fine a scale as the narrow one's range allows.
         stream_scale = self._scale("head.transform_hidden") * NARROW_LIMIT / WIDE_LIMIT
+        self.scales["head.transform_stream"] = stream_scale
         self._layer_norm(
             "head.transform_norm",
             "head.transform_sum",

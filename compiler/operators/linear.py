@@ -4,6 +4,9 @@ Oracle: ``epilogue(x @ weight.T + bias)``, every intermediate exact.
 
 Where the ISA multiplies unsigned by signed bytes (x86), memory holds narrow activations as ``q + 128`` in uint8; the
 kernel's bias then contains ``-128 * sum_k weight[n, k]``, so that the sum is the same integer.
+
+Weights of fewer than 8 bits lie in the artifact packed, in the order of the micro-kernel's layout; the kernel unpacks
+them first, and all that follows is the same.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ from tvm import te
 
 from ...errors import BoundsError
 from ...schedules.layout import PackedLayout
+from ..packing import Packing
 from . import expressions as ex
 from .epilogues import Epilogue, channel_arrays
 from .fixed_point import NARROW_LIMIT, Int64Array
 from .interval import Interval
+from .unpack import weight_stage
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,12 @@ class Linear:
     weight: NDArray[np.int8]
     bias: NDArray[np.int32]
     epilogue: Epilogue
+    packing: Packing | None = None
+    """How the kernel's constants hold the weight; None: as int8."""
+
+    def __post_init__(self) -> None:
+        if self.packing is not None:
+            self.packing.check(self.weight)
 
     @property
     def channels(self) -> int:
@@ -77,7 +88,9 @@ class Linear:
 
     def parameters(self, layout: PackedLayout, zero_point: int) -> list[NDArray[Any]]:
         """The kernel's constants in the order of its arguments."""
-        arrays: list[NDArray[Any]] = [layout.pack(self.weight), self.kernel_bias(zero_point).astype(np.int32)]
+        weight = layout.pack(self.weight)
+        stored = weight if self.packing is None else self.packing.pack(weight.ravel())
+        arrays: list[NDArray[Any]] = [stored, self.kernel_bias(zero_point).astype(np.int32)]
         arrays += channel_arrays(self.epilogue, self.channels)
         if scalars := self.epilogue.scalars():
             arrays.append(np.array(scalars, np.int32))
@@ -87,12 +100,16 @@ class Linear:
 def linear_kernel(linear: Linear, rows: int, layout: PackedLayout, zero_point: int, output_zero_point: int) -> Any:
     """The unscheduled PrimFunc: arguments x, parameters..., [residual], output.
 
-    Blocks: ``accumulator`` (the reduction) and ``output`` (the epilogue).
+    Blocks: ``accumulator`` (the reduction) and ``output`` (the epilogue); ``weight`` before them, where it is packed.
     """
     n, k = linear.channels, linear.inputs
     epilogue = linear.epilogue
     x = te.placeholder((rows, k), "uint8" if zero_point else "int8", name="x")
-    weight = te.placeholder(layout.shape(n, k), "int8", name="weight")
+    if linear.packing is None:
+        weight = stored = te.placeholder(layout.shape(n, k), "int8", name="weight")
+    else:
+        stored = te.placeholder((linear.packing.bytes(n * k),), "uint8", name="packed_weight")
+        weight = weight_stage(linear.packing, stored, layout, n, k)
     bias = te.placeholder((n,), "int32", name="bias")
     channel_count = len(channel_arrays(epilogue, n))
     channel = [te.placeholder((n,), "int32", name=name) for name in ("shift", "multiplier")[:channel_count]]
@@ -120,7 +137,7 @@ def linear_kernel(linear: Linear, rows: int, layout: PackedLayout, zero_point: i
         return ex.store_narrow(value, output_zero_point) if epilogue.output_dtype == "int8" else value
 
     output = te.compute((rows, n), element, name="output")
-    arguments = [x, weight, bias, *channel]
+    arguments = [x, stored, bias, *channel]
     if scalar_count:
         arguments.append(scalars)
     if epilogue.takes_residual:

@@ -12,9 +12,11 @@ from intbert.compiler.kernels import Shape, build_kernel, parameters
 from intbert.compiler.operators.embedding import Embedding, embedding_kernel
 from intbert.compiler.operators.fixed_point import WIDE_LIMIT
 from intbert.compiler.operators.interval import Interval
+from intbert.compiler.packing import Packing
 from intbert.errors import BoundsError
 
-from .compiled import HOST, Processor, compiled, every_processor
+from ..packings import FIELDS, draw_values, on_some_processors
+from .compiled import HOST, Processor, compiled, every_processor, scheduled
 from .draws import Int64Array, integers, ratios
 
 VOCABULARY, POSITIONS, TYPES = 11, 9, 2
@@ -76,6 +78,43 @@ def test_unscheduled_kernel(typed: bool) -> None:
         np.testing.assert_array_equal(result, embedding.oracle(*tokens))
 
     check()
+
+
+@on_some_processors
+def test_packed_tables(processor: Processor, packing: Packing) -> None:
+    """Words with a scale per row, positions packed another way; 20 channels are padded to 24."""
+    others = {"types": Packing(4), "positions": Packing(2)}
+    for hidden, typed in [(64, True), *([(20, False)] if processor == HOST and packing in FIELDS else [])]:
+        random = np.random.default_rng(hidden)
+        word = draw_values(packing, (VOCABULARY, hidden), 0), random.uniform(0.001, 0.01, VOCABULARY)
+        position = draw_values(others["positions"], (POSITIONS, hidden), 1), np.float64(0.01)
+        types = (draw_values(others["types"], (TYPES, hidden), 2), np.float64(0.002)) if typed else None
+        packings = packing, others["positions"], *([others["types"]] if typed else [])
+        embedding = Embedding.from_scales("embeddings", word, position, types, 1e-5, packings)
+        shape = Shape(2, 5, 10, 5, processor.zero_point, 0, processor.target().features)
+        constants = parameters(embedding, shape)
+        assert constants[0].nbytes == VOCABULARY * packing.bytes(hidden)
+        tokens = ids(2, 5, 3, typed)
+        (result,) = scheduled(processor, embedding, shape)(*tokens, *constants)
+        np.testing.assert_array_equal(result, embedding.oracle(*tokens))
+        assert np.unique(result).size > 16
+
+
+def test_scale_per_row_is_the_sum() -> None:
+    random = np.random.default_rng(0)
+    word = random.integers(-127, 128, (VOCABULARY, 24)).astype(np.int8)
+    position = random.integers(-127, 128, (POSITIONS, 24)).astype(np.int8)
+    scales = random.uniform(1e-4, 1e-2, VOCABULARY), random.uniform(1e-4, 1e-2, POSITIONS)
+    embedding = Embedding.from_scales("embeddings", (word, scales[0]), (position, scales[1]), None, 2e-4)
+    (words,) = ids(2, 5, 0, typed=False)
+    real = (word * scales[0][:, None])[words] + (position * scales[1][:, None])[:5]
+    assert np.abs(embedding.oracle(words).reshape(2, 5, 24) * 2e-4 - real).max() <= 2e-4
+    largest = sum(int(np.max(multiplier)) for multiplier in embedding.multipliers)
+    assert embedding.bounds() == Interval.symmetric(WIDE_LIMIT)
+    factor = (2**31 - 1) // 128 // largest + 1
+    wider = replace(embedding, multipliers=tuple(multiplier * factor for multiplier in embedding.multipliers))
+    with pytest.raises(BoundsError, match="embeddings: the sum of the tables"):
+        wider.bounds()
 
 
 @settings(max_examples=50)

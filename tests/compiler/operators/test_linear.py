@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from intbert.compiler.kernels import Shape, parameters
+from intbert.compiler.kernels import Shape, build_kernel, parameters, structure
 from intbert.compiler.operators.epilogues import Activated, Epilogue, Logits, Quantized, ResidualAdd
 from intbert.compiler.operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
 from intbert.compiler.operators.gelu import Gelu
 from intbert.compiler.operators.linear import Linear, linear_kernel
 from intbert.compiler.operators.requantize import Narrow, Requantize, Rescale
+from intbert.compiler.packing import Packing
 from intbert.errors import BoundsError
 from intbert.schedules.layout import ROW_MAJOR, PackedLayout
 
+from ..packings import FIELDS, draw_values, on_some_processors
 from .compiled import HOST, Array, Processor, compiled, every_processor, scheduled
 from .draws import Int64Array, integers, ratios
 
@@ -99,6 +101,45 @@ def test_kernel(processor: Processor, shape: str, kind: str) -> None:
         assert expected.max() <= proven.high
 
     check()
+
+
+def packed_linear(packing: Packing, channels: int, inputs: int, seed: int) -> Linear:
+    weight = draw_values(packing, (channels, inputs), seed)
+    random = np.random.default_rng(seed)
+    ratio = 2.0 ** random.uniform(-8, -2, channels) / packing.limit
+    bias = random.integers(-(2**8), 2**8, channels).astype(np.int32)
+    return Linear("layer", weight, bias, EPILOGUES["narrow"](ratio, 1), packing)
+
+
+@on_some_processors
+def test_packed_weights(processor: Processor, packing: Packing) -> None:
+    """One kernel a packing; 20 x 7 values are not a multiple of eight, and no micro-kernel's layout fits them."""
+    zero_point = processor.zero_point
+    shapes = [(8, 32, 32), *([(5, 20, 7)] if processor == HOST and packing in FIELDS else [])]
+    for rows, channels, inputs in shapes:
+        workload = Shape(1, rows, rows, inputs, zero_point, zero_point, processor.target().features)
+        for seed in range(3):
+            linear = packed_linear(packing, channels, inputs, seed)
+            x = np.random.default_rng(seed).integers(-NARROW_LIMIT, NARROW_LIMIT + 1, (rows, inputs))
+            constants = parameters(linear, workload)
+            assert constants[0].dtype == np.uint8
+            assert constants[0].nbytes == packing.bytes(channels * inputs)
+            (result,) = scheduled(processor, linear, workload)(stored(x, zero_point), *constants)
+            np.testing.assert_array_equal(read(linear, result, zero_point), linear.oracle(x))
+
+
+@every_processor
+def test_packed_weights_get_the_same_strategy(processor: Processor) -> None:
+    zero_point = processor.zero_point
+    workload = Shape(1, 32, 32, 128, zero_point, zero_point, processor.target().features)
+    packed = packed_linear(Packing(4), 64, 128, 0)
+    plain = replace(packed, packing=None)
+    assert build_kernel(packed, workload).strategy == build_kernel(plain, workload).strategy
+    assert structure(packed) != structure(plain)
+    kernel = scheduled(processor, packed, workload)
+    x = np.random.default_rng(0).integers(-NARROW_LIMIT, NARROW_LIMIT + 1, (32, 128))
+    (result,) = kernel(stored(x, zero_point), *parameters(packed, workload))
+    np.testing.assert_array_equal(read(packed, result, zero_point), plain.oracle(x))
 
 
 @pytest.mark.parametrize("zero_point", [0, 128])
