@@ -1,23 +1,14 @@
-"""Post-training quantization: scales from a few observed sentences, no gradient.
-
-Hu, Meinel, Yang, "Empirical Evaluation of Post-Training Quantization Methods for Language Tasks", 2022, compare
-the methods here on BERT.
-"""
+"""What post-training methods share: observe activations, choose integers for the weights, export."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from ..compiler.model import QuantizedModel
-from .export import HEADROOM, activations_from_ranges, export
-from .request import Calibration, Request
-from .weights import MinMaxWeights, WeightQuantizer
-
-
-def quantize_lq(request: Request) -> QuantizedModel:
-    """Linear (uniform) symmetric quantization over the whole range, of 2 to 8 bits, per channel or per tensor."""
-    return quantize_calibrated(request, MinMaxWeights())
+from ...compiler.model import QuantizedModel
+from ..export import HEADROOM, activations_from_ranges, export
+from ..request import Calibration, Request
+from ..weights import WeightQuantizer
 
 
 def quantize_calibrated(request: Request, quantizer: WeightQuantizer) -> QuantizedModel:
@@ -26,7 +17,7 @@ def quantize_calibrated(request: Request, quantizer: WeightQuantizer) -> Quantiz
     Raises CalibrationError (unknown observer, nothing to calibrate on, activations that are not finite) and
     QuantizedModelError (a bias that does not fit).
     """
-    from .calibration import calibrate
+    from ..calibration import calibrate
 
     calibration = request.needed_calibration()
     ranges = calibrate(request.model, calibration.batches, calibration.observer, request.progress)
