@@ -15,7 +15,8 @@ from ..errors import OutputError
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 # A folder is replaced under --force only when one of these shows that intbert wrote it.
-OUR_FILES = frozenset({"manifest.json", "quantization.json"})
+FINETUNING_FILE = "finetuning.json"
+OUR_FILES = frozenset({"manifest.json", "quantization.json", FINETUNING_FILE})
 
 
 def is_disk_full(error: BaseException | None) -> bool:

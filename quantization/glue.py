@@ -1,10 +1,12 @@
-"""The GLUE tasks that models are judged on, and their development sets (Wang et al., "GLUE", ICLR 2019)."""
+"""The GLUE tasks that models are trained for and judged on (Wang et al., "GLUE", ICLR 2019)."""
 
 from __future__ import annotations
 
 import csv
 import difflib
-import math
+import gzip
+import io
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -13,7 +15,17 @@ from types import MappingProxyType
 
 from ..errors import EvaluationError
 
-FILE = "dev.tsv"
+
+class Split(str, Enum):
+    """A part of a task's data."""
+
+    TRAIN = "train"
+    DEV = "dev"
+
+    @property
+    def file(self) -> str:
+        """The name of its table; beside it, compressed, ``.gz`` follows."""
+        return f"{self.value}.tsv"
 
 
 class Metric(str, Enum):
@@ -33,6 +45,8 @@ class Task:
     columns: tuple[str, ...]
     classes: int | None
     metric: Metric
+    highest: float = 5.0
+    """The highest score, where there are no classes; the lowest is 0."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +79,20 @@ def get_task(name: str) -> Task:
         raise EvaluationError(f"there is no task '{name}'; did you mean {' or '.join(near)}?") from None
 
 
-def read_examples(task: Task, data: Path, limit: int | None = None) -> list[Example]:
-    """The first ``limit`` examples (None: all) of ``data/<task's folder>/dev.tsv``.
+def read_examples(task: Task, data: Path, limit: int | None = None, split: Split = Split.DEV) -> list[Example]:
+    """The first ``limit`` examples (None: all) of ``data/<task's folder>/<split>.tsv``, which may end in ``.gz``.
 
     Raises EvaluationError when the file is missing, not UTF-8, has no such columns, a damaged row or no rows.
     """
     if limit is not None and limit < 1:
         raise EvaluationError(f"the limit of examples is {limit}; it must be at least 1")
-    path = data / task.folder / FILE
+    path = data / task.folder / split.file
+    compressed = path.with_name(f"{path.name}.gz")
+    if not path.exists() and compressed.exists():
+        path = compressed
     columns = (*task.columns, "label")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with _open(path) as file:
             # GLUE's sentences hold unpaired double quotes.
             reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             absent = [column for column in columns if column not in (reader.fieldnames or ())]
@@ -89,9 +106,11 @@ def read_examples(task: Task, data: Path, limit: int | None = None) -> list[Exam
                 examples.append(_example(task, row, f"{path}, line {reader.line_num}"))
     except UnicodeDecodeError:
         raise EvaluationError(f"{path}: not UTF-8; save it as UTF-8 text") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise EvaluationError(f"{path}: damaged gzip file ({error}); copy it again") from None
     except OSError as error:
         raise EvaluationError(
-            f"{path}: cannot be read ({error.strerror}); give the folder that holds {task.folder}/{FILE}"
+            f"{path}: cannot be read ({error.strerror}); give the folder that holds {task.folder}/{split.file}"
         ) from None
     except csv.Error as error:
         raise EvaluationError(f"{path}: damaged table ({error}); copy it again") from None
@@ -100,15 +119,25 @@ def read_examples(task: Task, data: Path, limit: int | None = None) -> list[Exam
     return examples
 
 
+def _open(path: Path) -> io.TextIOBase:
+    if path.suffix == ".gz":
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8", newline="")
+    return path.open(encoding="utf-8", newline="")
+
+
 def _example(task: Task, row: dict[str, str | None], where: str) -> Example:
     sentences = tuple(row[column] for column in task.columns)
     try:
         label = float(row["label"] or "")
+        # NaN and infinity fail both.
+        valid = 0 <= label <= task.highest if task.classes is None else label in range(task.classes)
     except ValueError:
-        label = math.nan
-    valid = math.isfinite(label) if task.classes is None else label in range(task.classes)
+        label, valid = -1.0, False
     if not valid:
-        raise EvaluationError(f"{where}: label {row['label']!r} is not one of the task {task.name}")
+        known = f"0 to {task.highest:g}" if task.classes is None else ", ".join(map(str, range(task.classes)))
+        raise EvaluationError(
+            f"{where}: label {row['label']!r} is not one of the task {task.name}, which has {known}; mend the row"
+        )
     present = tuple(sentence for sentence in sentences if sentence is not None)
     if len(present) != len(sentences):
         raise EvaluationError(f"{where}: too few columns")

@@ -59,7 +59,8 @@ class Student(nn.Module):
         super().__init__()
         self.architecture = model.architecture
         self.objective = Objective.of(model.architecture)
-        self._model = model
+        self.model = model
+        """The model as it was before training: its structure, its name, its tokenizer."""
         # A parameter's name has no dots.
         self._keys = {name: name.replace(".", "__") for name in model.weights}
         self.float_parameters = nn.ParameterDict(
@@ -84,7 +85,7 @@ class Student(nn.Module):
             return values
 
         weights = {name: quantization.weight(name, self.parameter(name)) for name in self._keys}
-        forward = Forward(self.architecture, weights, self._model.norm_epsilon, hook)
+        forward = Forward(self.architecture, weights, self.model.norm_epsilon, hook)
         return forward(input_ids, attention_mask, token_type_ids)
 
     def forward(
@@ -116,7 +117,7 @@ class Student(nn.Module):
     def to_float_model(self) -> FloatModel:
         """The float model with the parameters as they are now."""
         weights = {name: self.parameter(name).detach().cpu().numpy().copy() for name in self._keys}
-        return replace(self._model, weights=weights)
+        return replace(self.model, weights=weights)
 
 
 def similarities(embeddings: Tensor) -> Tensor:
