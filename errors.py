@@ -58,3 +58,7 @@ class EvaluationError(IntbertError):
 
 class TrainingError(IntbertError):
     """Training cannot start, or its loss is no number any more."""
+
+
+class GraphError(IntbertError):
+    """A graph that was quantized elsewhere is missing, damaged, or holds what has no counterpart here."""
