@@ -6,8 +6,8 @@ from typing import Any
 
 from .graph import IntegerGraph, Operator
 from .operators.attention import Attention
-from .operators.interval import Interval
 from .operators.pooling import MeanPooling
+from .operators.real.operator import RealOperator
 
 
 def prove(graph: IntegerGraph, length: int) -> dict[str, Any]:
@@ -15,16 +15,17 @@ def prove(graph: IntegerGraph, length: int) -> dict[str, Any]:
 
     Raises BoundsError that names the layer and the operator that cannot be proven.
     """
-    proven: dict[str, Any] = {}
+    ranges: dict[str, Any] = {}
     for step in graph.steps:
-        result = _bounds(step.operator, length)
-        intervals = result if isinstance(result, tuple) else (result,)
-        for name, interval in zip(step.outputs, intervals, strict=True):
-            proven[name] = [interval.low, interval.high]
-    return proven
+        # The ids, types and mask bound nothing.
+        result = _bounds(step.operator, length, *(ranges.get(name) for name in step.inputs))
+        ranges.update(zip(step.outputs, result if isinstance(result, tuple) else (result,), strict=True))
+    return {name: [interval.low, interval.high] for name, interval in ranges.items()}
 
 
-def _bounds(operator: Operator, length: int) -> Interval | tuple[Interval, Interval]:
+def _bounds(operator: Operator, length: int, *inputs: Any) -> Any:
+    if isinstance(operator, RealOperator):
+        return operator.bounds(length, *inputs)
     if isinstance(operator, Attention | MeanPooling):
         return operator.bounds(length)
     return operator.bounds()

@@ -15,9 +15,10 @@ from .operators.embedding import Embedding
 from .operators.layer_norm import LayerNorm
 from .operators.linear import Linear
 from .operators.pooling import FirstToken, MeanPooling
+from .operators.real.operator import RealOperator
 from .operators.tanh import Tanh
 
-Operator: TypeAlias = Attention | Embedding | FirstToken | LayerNorm | Linear | MeanPooling | Tanh
+Operator: TypeAlias = Attention | Embedding | FirstToken | LayerNorm | Linear | MeanPooling | RealOperator | Tanh
 
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"

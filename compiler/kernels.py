@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..schedules.attention import ATTENTION_STRATEGIES, AttentionWorkload
 from ..schedules.linear import LINEAR_STRATEGIES, LinearWorkload, weight_layout
+from ..schedules.real import REAL_STRATEGIES, RealWorkload
 from ..schedules.rows import (
     EMBEDDING_STRATEGIES,
     FIRST_TOKEN_STRATEGIES,
@@ -34,6 +35,7 @@ from .operators.embedding import Embedding, embedding_kernel
 from .operators.layer_norm import LayerNorm, layer_norm_kernel
 from .operators.linear import Linear, linear_kernel
 from .operators.pooling import FirstToken, MeanPooling, first_token_kernel, mean_pooling_kernel
+from .operators.real.operator import Extents, RealOperator
 from .operators.tanh import Tanh, tanh_kernel
 from .operators.unpack import chunk_length
 
@@ -92,6 +94,8 @@ def structure(operator: Operator) -> Hashable:
         return Linear, operator.epilogue.kind, operator.weight.shape, operator.packing
     if isinstance(operator, Embedding):
         return Embedding, operator.kind
+    if isinstance(operator, RealOperator):
+        return operator.structure
     if isinstance(operator, Attention):
         return Attention, operator.heads, operator.head_dim
     return type(operator)
@@ -161,3 +165,19 @@ def _(operator: Tanh, shape: Shape) -> Kernel:
     kernel = tanh_kernel(shape.rows, shape.channels, shape.output_zero_point)
     workload = RowWorkload(shape.rows, shape.channels, shape.lanes)
     return _scheduled(TANH_STRATEGIES, kernel, workload, shape, 1)
+
+
+@build_kernel.register
+def _(operator: RealOperator, shape: Shape) -> Kernel:
+    kernel = operator.kernel(Extents(shape.batch, shape.length, shape.rows, shape.channels, shape.output_zero_point))
+    rows, channels = (int(extent) for extent in kernel.params[-operator.outputs].shape)
+    workload = RealWorkload(
+        rows,
+        channels,
+        shape.lanes // 2,
+        shape.batch,
+        shape.length,
+        operator.attention_heads,
+        bool(shape.features & {"avx512", "neon"}),
+    )
+    return _scheduled(REAL_STRATEGIES[operator.plan.value], kernel, workload, shape, operator.inputs)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import QuantizedModelError
 from .graph import ATTENTION_MASK, INPUT_IDS, TOKEN_TYPE_IDS, IntegerGraph, Operator, Step
 from .linear_weights import common_packing
+from .mixed_lowering import lower_mixed
 from .model import Activation, HeadKind, QuantizedModel
 from .operators.attention import Attention
 from .operators.attention_scores import AttentionScores
@@ -33,7 +34,9 @@ MAX_RESIDUAL_RATIO = 1.999
 
 
 def lower(model: QuantizedModel) -> IntegerGraph:
-    """The integer operators of ``model``; QuantizedModelError or BoundsError where it cannot be represented."""
+    """The operators of ``model``; QuantizedModelError or BoundsError where it cannot be represented."""
+    if model.float_operators is not None:
+        return lower_mixed(model, model.float_operators)
     # Scales far out of range overflow here; what cannot represent their ratio refuses it by name.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         return _Lowering(model).graph()

@@ -1,0 +1,291 @@
+"""QuantizedModel with float operators -> IntegerGraph: int8 linears and tables, and float32 between them (Q8BERT)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BoundsError, QuantizedModelError
+from .graph import ATTENTION_MASK, INPUT_IDS, TOKEN_TYPE_IDS, IntegerGraph, Operator, Step
+from .linear_weights import common_packing
+from .model import Activation, FloatOperators, HeadKind, QuantizedModel
+from .operators.epilogues import Logits
+from .operators.linear import Linear
+from .operators.real.attention import RealAttention
+from .operators.real.dynamic_quantize import DynamicQuantize
+from .operators.real.elementwise import Elementwise
+from .operators.real.embedding import RealEmbedding, Table
+from .operators.real.functions import Function
+from .operators.real.layer_norm import RealLayerNorm
+from .operators.real.pooling import RealFirstToken, RealMeanPooling
+from .operators.real.quantize import Quantize, check_scale
+from .operators.real.sources import (
+    DYNAMIC_STEPS,
+    Accumulators,
+    DynamicAccumulators,
+    Floats,
+    Source,
+    reach_of,
+)
+
+_FUNCTIONS = {
+    Activation.GELU: Function.GELU,
+    Activation.RELU: Function.RELU,
+    Activation.TANH: Function.TANH,
+}
+
+
+def lower_mixed(model: QuantizedModel, operators: FloatOperators) -> IntegerGraph:
+    """The operators of a mixed model; QuantizedModelError or BoundsError where it cannot be represented."""
+    if not 0 < operators.norm_epsilon < 1:
+        raise QuantizedModelError(
+            f"norm_epsilon is {operators.norm_epsilon}; it must lie between 0 and 1, or a constant row has no "
+            "normalization"
+        )
+    return _MixedLowering(model, operators).graph()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An activation as a linear reads it: the graph's values (none: none reads it), and its quantization (None:
+    dynamic)."""
+
+    values: tuple[str, ...]
+    quantize: Quantize | None
+
+
+@dataclass
+class _MixedLowering:
+    model: QuantizedModel
+    operators: FloatOperators
+    steps: list[Step] = field(default_factory=list)
+
+    def graph(self) -> IntegerGraph:
+        stream, hidden = self._embeddings()
+        layers = self.model.architecture.layers
+        for layer in range(layers):
+            last = layer == layers - 1
+            read = None if last and not self._head_reads_tokens else f"layers.{layer}.output_hidden"
+            stream, hidden = self._encoder_layer(f"layers.{layer}", stream, hidden, read)
+        output = self._head(stream, hidden)
+        return IntegerGraph(tuple(self.steps), output, 1.0, self.model.architecture.head.kind.per_token)
+
+    @property
+    def _head_reads_tokens(self) -> bool:
+        """Whether a linear of the head reads every token's state."""
+        kind = self.model.architecture.head.kind
+        return kind.per_token and kind is not HeadKind.NONE
+
+    def _emit(self, operator: Operator, inputs: Sequence[str], *outputs: str) -> None:
+        self.steps.append(Step(operator, tuple(inputs), outputs))
+
+    def _static(self, activation: str) -> Quantize | None:
+        """How ``activation`` is quantized; None where that is decided at run time."""
+        if activation in self.operators.dynamic:
+            return None
+        return Quantize.of(activation, self.model.activation(activation))
+
+    def _rounded(self, activation: str) -> Quantize | None:
+        """How an activation that no linear reads is quantized and dequantized, if it is."""
+        found = self.model.activations.get(activation)
+        return None if found is None else Quantize.of(activation, found)
+
+    def _read(self, activation: str, floats: str, per_token: bool = True) -> _Read:
+        """The float value ``floats`` quantized at run time, for a linear to read."""
+        values = (activation, f"{activation}.scale", f"{activation}.zero_point")
+        mask = (ATTENTION_MASK,) if per_token else ()
+        self._emit(DynamicQuantize(f"{activation}.quantize", per_token), (floats, *mask), *values)
+        return _Read(values, None)
+
+    def _float_vector(self, name: str) -> NDArray[np.float32]:
+        tensor = self.model.weight(name)
+        values = np.ascontiguousarray((tensor.values * tensor.scale).astype(np.float32))
+        if not np.isfinite(values).all():
+            raise BoundsError(f"{name} is NaN or infinite; mend the model and quantize it again")
+        return values
+
+    def _table(self, name: str, first_row: int = 0) -> Table:
+        tensor = self.model.weight(name)
+        scale = tensor.scale[first_row:] if tensor.scale.ndim else tensor.scale
+        return Table.of(name, np.ascontiguousarray(tensor.values[first_row:]), scale)
+
+    def _embeddings(self) -> tuple[str, _Read]:
+        architecture = self.model.architecture
+        types = architecture.token_types > 0
+        embedding = RealEmbedding(
+            "embeddings",
+            self._table("embeddings.word.weight"),
+            self._table("embeddings.position.weight", architecture.position_offset),
+            self._table("embeddings.token_type.weight") if types else None,
+        )
+        self._emit(embedding, (INPUT_IDS, TOKEN_TYPE_IDS) if types else (INPUT_IDS,), "embeddings.sum")
+        return self._layer_norm(
+            "embeddings.norm", Floats(), ("embeddings.sum",), "embeddings.stream", "embeddings.output"
+        )
+
+    def _layer_norm(
+        self,
+        norm: str,
+        source: Source,
+        inputs: Sequence[str],
+        stream: str,
+        hidden: str | None,
+        residual: str | None = None,
+    ) -> tuple[str, _Read]:
+        """Layer normalization: the float stream, and the activation ``hidden`` that the next linear reads, if any."""
+        quantize = None if hidden is None else self._static(hidden)
+        operator = RealLayerNorm(
+            norm,
+            source,
+            residual is not None,
+            self._float_vector(f"{norm}.gamma"),
+            self._float_vector(f"{norm}.beta"),
+            self.operators.norm_epsilon,
+            quantize,
+        )
+        inputs = inputs if residual is None else (*inputs, residual)
+        if hidden is not None and quantize is not None:
+            self._emit(operator, inputs, stream, hidden)
+            return stream, _Read((hidden,), quantize)
+        self._emit(operator, inputs, stream)
+        return stream, _Read((), None) if hidden is None else self._read(hidden, stream)
+
+    def _linear(self, name: str, parts: Sequence[str], read: _Read) -> tuple[Source, tuple[str, ...]]:
+        """The linears ``parts`` side by side: their float output as a source, and the values that it reads."""
+        weights = [self.model.weight(f"{part}.weight") for part in parts]
+        for part in parts:
+            if f"{part}.split" in self.model.weights:
+                raise QuantizedModelError(
+                    f"{part} has split channels; a mixed model's linears must not, quantize again"
+                )
+        weight = np.concatenate([tensor.values for tensor in weights])
+        weight_scale = np.concatenate([np.broadcast_to(t.scale, (t.values.shape[0],)) for t in weights])
+        integer_bias, float_bias = self._bias(parts, read)
+        sums = weight.astype(np.int64).sum(axis=1)
+        zero_point = 0 if read.quantize is None else read.quantize.zero_point
+        bias = integer_bias - zero_point * sums
+        reach = reach_of(weight, integer_bias, DYNAMIC_STEPS if read.quantize is None else read.quantize.steps)
+        packing = common_packing([tensor.packing for tensor in weights])
+        accumulators = f"{name}.accumulators"
+        operator = Linear(name, weight, np.clip(bias, -(2**31), 2**31 - 1).astype(np.int32), Logits(), packing)
+        self._emit(operator, read.values[:1], accumulators)
+        if read.quantize is None:
+            scales = _float32_scales(name, weight_scale)
+            source = DynamicAccumulators(scales, float_bias, sums.astype(np.int32), reach)
+        else:
+            source = Accumulators(
+                _float32_scales(name, weight_scale * float(read.quantize.scale)), float_bias, reach
+            )  # fmt: skip
+        return source, (accumulators, *read.values[1:])
+
+    def _bias(self, parts: Sequence[str], read: _Read) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The biases as integers for the accumulators, and as floats for what is added after them."""
+        integers, floats = [], []
+        for part in parts:
+            tensor = self.model.weight(f"{part}.bias")
+            is_float = np.issubdtype(tensor.values.dtype, np.floating)
+            if not is_float and read.quantize is None:
+                raise QuantizedModelError(
+                    f"{part}.bias is integer, but its scale needs that of a dynamic activation; give it as float32"
+                )
+            zeros = np.zeros(tensor.values.shape)
+            integers.append(zeros if is_float else tensor.values)
+            floats.append(self._float_vector(f"{part}.bias") if is_float else zeros)
+        return np.concatenate(integers).astype(np.int64), np.concatenate(floats).astype(np.float32)
+
+    def _encoder_layer(self, layer: str, stream: str, hidden: _Read, output: str | None) -> tuple[str, _Read]:
+        context = self._attention(layer, hidden)
+        source, inputs = self._linear(f"{layer}.attention_output", [f"{layer}.attention_output"], context)
+        attended, hidden = self._layer_norm(
+            f"{layer}.attention_norm", source, inputs, f"{layer}.attention_stream", f"{layer}.attention_hidden", stream
+        )
+        function = _FUNCTIONS[self.model.architecture.activation]
+        inner = self._activation(f"{layer}.intermediate", hidden, function, f"{layer}.activation_output")
+        source, inputs = self._linear(f"{layer}.output", [f"{layer}.output"], inner)
+        return self._layer_norm(f"{layer}.output_norm", source, inputs, f"{layer}.output_stream", output, attended)
+
+    def _attention(self, layer: str, hidden: _Read) -> _Read:
+        architecture = self.model.architecture
+        parts = [f"{layer}.{part}" for part in ("query", "key", "value")]
+        source, inputs = self._linear(f"{layer}.query_key_value", parts, hidden)
+        query, key, value, probabilities = (self._rounded(name) for name in (*parts, f"{layer}.probabilities"))
+        output = f"{layer}.context"
+        quantize = self._static(output)
+        attention = RealAttention(
+            f"{layer}.attention",
+            architecture.heads,
+            architecture.head_dim,
+            source,
+            (query, key, value, probabilities),
+            quantize,
+        )
+        return self._quantized(attention, (*inputs, ATTENTION_MASK), output, quantize)
+
+    def _quantized(
+        self, operator: Operator, inputs: Sequence[str], output: str, quantize: Quantize | None, per_token: bool = True
+    ) -> _Read:
+        """``operator`` emitted, its output quantized by itself or at run time."""
+        if quantize is not None:
+            self._emit(operator, inputs, output)
+            return _Read((output,), quantize)
+        self._emit(operator, inputs, f"{output}.float")
+        return self._read(output, f"{output}.float", per_token)
+
+    def _activation(
+        self, linear: str, read: _Read, function: Function, output: str, per_token: bool = True
+    ) -> _Read:  # fmt: skip
+        source, inputs = self._linear(linear, [linear], read)
+        quantize = self._static(output)
+        operator = Elementwise(f"{linear}.{function.value}", source, function, quantize)
+        return self._quantized(operator, inputs, output, quantize, per_token)
+
+    def _head(self, stream: str, hidden: _Read) -> str:
+        head = self.model.architecture.head
+        if head.kind is HeadKind.NONE:
+            return stream
+        if head.kind is HeadKind.MEAN_POOLING:
+            self._emit(RealMeanPooling("head.mean_pooling"), (stream, ATTENTION_MASK), "head.pooled")
+            return "head.pooled"
+        if head.kind is HeadKind.MASKED_LM:
+            return self._masked_lm(hidden)
+        per_token = head.kind is not HeadKind.SEQUENCE_CLASSIFICATION
+        if not per_token:
+            hidden = self._first_token(stream)
+        if head.pooler_activation is not None:
+            function = _FUNCTIONS[head.pooler_activation]
+            hidden = self._activation("head.pooler", hidden, function, "head.pooler_output", per_token)
+        return self._logits("head.classifier", hidden)
+
+    def _first_token(self, stream: str) -> _Read:
+        """The first token's state, quantized as the last layer's output is."""
+        activation = f"layers.{self.model.architecture.layers - 1}.output_hidden"
+        output = "head.first_token"
+        self._emit(RealFirstToken(output), (stream, ATTENTION_MASK), f"{output}.float")
+        quantize = self._static(activation)
+        if quantize is None:
+            return self._read(output, f"{output}.float", per_token=False)
+        self._emit(
+            Elementwise(f"{output}.quantize", Floats(), Function.IDENTITY, quantize), (f"{output}.float",), output
+        )
+        return _Read((output,), quantize)
+
+    def _masked_lm(self, hidden: _Read) -> str:
+        source, inputs = self._linear("head.transform", ["head.transform"], hidden)
+        function = _FUNCTIONS[self.model.architecture.activation]
+        self._emit(Elementwise(f"head.transform.{function.value}", source, function), inputs, "head.transform_sum")
+        _, hidden = self._layer_norm(
+            "head.transform_norm", Floats(), ("head.transform_sum",), "head.transform_stream", "head.transform_hidden"
+        )
+        return self._logits("head.decoder", hidden)
+
+    def _logits(self, name: str, read: _Read) -> str:
+        source, inputs = self._linear(name, [name], read)
+        self._emit(Elementwise(f"{name}.logits", source, Function.IDENTITY), inputs, "head.logits")
+        return "head.logits"
+
+
+def _float32_scales(name: str, scales: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.array([check_scale(f"{name}.weight", float(scale)) for scale in scales], np.float32)
