@@ -50,9 +50,9 @@ class Forward:
         Shapes: token states [B, T, H]; mean pooling [B, H]; sequence classification [B, labels]; token
         classification and question answering [B, T, labels]; masked LM [B, T, V].
         """
-        hidden, stream = self._embeddings(input_ids, attention_mask, token_type_ids)
+        hidden, stream = self.embeddings(input_ids, attention_mask, token_type_ids)
         for layer in range(self.architecture.layers):
-            hidden, stream = self._layer(f"layers.{layer}", hidden, stream, attention_mask)
+            hidden, stream = self.layer(f"layers.{layer}", hidden, stream, attention_mask)
         return self._head(hidden, stream, attention_mask)
 
     def _linear(self, name: str, values: Tensor) -> Tensor:
@@ -62,7 +62,8 @@ class Forward:
         gamma, beta = self.weights[f"{name}.gamma"], self.weights[f"{name}.beta"]
         return functional.layer_norm(values, gamma.shape, gamma, beta, self.norm_epsilon)
 
-    def _embeddings(self, ids: Tensor, mask: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
+    def embeddings(self, ids: Tensor, mask: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
+        """What the first layer reads, ``(hidden, stream)``, each [B, T, H]: as its linears, as its residual."""
         positions = torch.arange(ids.shape[1], device=ids.device) + self.architecture.position_offset
         total = self.weights["embeddings.word.weight"][ids] + self.weights["embeddings.position.weight"][positions]
         if self.architecture.token_types:
@@ -70,7 +71,8 @@ class Forward:
         normed = self._norm("embeddings.norm", self.hook("embeddings.sum", total, mask))
         return self.hook("embeddings.output", normed, mask), self.hook("embeddings.stream", normed, mask)
 
-    def _layer(self, prefix: str, hidden: Tensor, stream: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def layer(self, prefix: str, hidden: Tensor, stream: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What the layer ``prefix`` makes of ``(hidden, stream)``: those that the next layer or the head reads."""
         context = self.hook(f"{prefix}.context", self._attention(prefix, hidden, mask), mask)
         total = self._linear(f"{prefix}.attention_output", context) + stream
         normed = self._norm(f"{prefix}.attention_norm", self.hook(f"{prefix}.attention_sum", total, mask))
