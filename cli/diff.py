@@ -72,11 +72,10 @@ def _texts(data: Path, task: str | None) -> list[str]:
 
 def _print(found: Difference) -> None:
     console.print_table(
-        ("activation", "computed by", "SQNR dB", "cosine", "max error", "own SQNR dB", "its integers allow"),
+        ("activation", "SQNR dB", "cosine", "max error", "own dB", "grid dB"),
         [
             (
                 layer.name,
-                layer.operator,
                 _decibels(layer.accumulated.row_sqnr_db),
                 f"{layer.accumulated.cosine:.5f}",
                 f"{layer.accumulated.max_error:.3g}",
@@ -85,7 +84,8 @@ def _print(found: Difference) -> None:
             )
             for layer in found.layers
         ],
-        title="Activations, in the order in which they run",
+        title="Activations, in the order in which they run. Own: where the layer reads the reference's values; "
+        "grid: what rounding to its integers allows.",
     )
     print()
     console.print_table(
