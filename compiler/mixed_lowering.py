@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from .operators.real.attention import RealAttention
 from .operators.real.dynamic_quantize import DynamicQuantize
 from .operators.real.elementwise import Elementwise
 from .operators.real.embedding import RealEmbedding, Table
+from .operators.real.float_sources import RoundedFloats, ScaledFloats
 from .operators.real.functions import Function
 from .operators.real.layer_norm import RealLayerNorm
 from .operators.real.pooling import RealFirstToken, RealMeanPooling
@@ -100,6 +101,31 @@ class _MixedLowering:
         self._emit(DynamicQuantize(f"{activation}.quantize", per_token), (floats, *mask), *values)
         return _Read(values, None)
 
+    def _residual(self, stream: str) -> str:
+        """The value that a residual reads: ``stream``, rounded where the model says so."""
+        quantize = self._rounded(stream)
+        if quantize is None:
+            return stream
+        output = f"{stream}.rounded"
+        self._emit(Elementwise(output, RoundedFloats(quantize), Function.IDENTITY), (stream,), output)
+        return output
+
+    def _is_smoothed(self, activation: str) -> bool:
+        """Whether the activation's channels are scaled before they are quantized."""
+        return f"{activation}.factors" in self.model.weights
+
+    def _smoothed(self, activation: str, floats: str, per_token: bool, output: str = "") -> _Read:
+        """The float value ``floats`` with its channels scaled, and quantized: ``output``, else ``activation``."""
+        output = output or activation
+        source = ScaledFloats(self._float_vector(f"{activation}.factors"))
+        quantize = self._static(activation)
+        operator = Elementwise(f"{output}.smooth", source, Function.IDENTITY, quantize)
+        if quantize is not None:
+            self._emit(operator, (floats,), output)
+            return _Read((output,), quantize)
+        self._emit(operator, (floats,), f"{output}.smoothed")
+        return self._read(output, f"{output}.smoothed", per_token)
+
     def _float_vector(self, name: str) -> NDArray[np.float32]:
         tensor = self.model.weight(name)
         values = np.ascontiguousarray((tensor.values * tensor.scale).astype(np.float32))
@@ -136,7 +162,8 @@ class _MixedLowering:
         residual: str | None = None,
     ) -> tuple[str, _Read]:
         """Layer normalization: the float stream, and the activation ``hidden`` that the next linear reads, if any."""
-        quantize = None if hidden is None else self._static(hidden)
+        smoothed = hidden is not None and self._is_smoothed(hidden)
+        quantize = None if hidden is None or smoothed else self._static(hidden)
         operator = RealLayerNorm(
             norm,
             source,
@@ -151,7 +178,9 @@ class _MixedLowering:
             self._emit(operator, inputs, stream, hidden)
             return stream, _Read((hidden,), quantize)
         self._emit(operator, inputs, stream)
-        return stream, _Read((), None) if hidden is None else self._read(hidden, stream)
+        if hidden is None:
+            return stream, _Read((), None)
+        return stream, self._smoothed(hidden, stream, True) if smoothed else self._read(hidden, stream)
 
     def _linear(self, name: str, parts: Sequence[str], read: _Read) -> tuple[Source, tuple[str, ...]]:
         """The linears ``parts`` side by side: their float output as a source, and the values that it reads."""
@@ -200,12 +229,19 @@ class _MixedLowering:
         context = self._attention(layer, hidden)
         source, inputs = self._linear(f"{layer}.attention_output", [f"{layer}.attention_output"], context)
         attended, hidden = self._layer_norm(
-            f"{layer}.attention_norm", source, inputs, f"{layer}.attention_stream", f"{layer}.attention_hidden", stream
+            f"{layer}.attention_norm",
+            source,
+            inputs,
+            f"{layer}.attention_stream",
+            f"{layer}.attention_hidden",
+            self._residual(stream),
         )
         function = _FUNCTIONS[self.model.architecture.activation]
         inner = self._activation(f"{layer}.intermediate", hidden, function, f"{layer}.activation_output")
         source, inputs = self._linear(f"{layer}.output", [f"{layer}.output"], inner)
-        return self._layer_norm(f"{layer}.output_norm", source, inputs, f"{layer}.output_stream", output, attended)
+        return self._layer_norm(
+            f"{layer}.output_norm", source, inputs, f"{layer}.output_stream", output, self._residual(attended)
+        )
 
     def _attention(self, layer: str, hidden: _Read) -> _Read:
         architecture = self.model.architecture
@@ -225,9 +261,17 @@ class _MixedLowering:
         return self._quantized(attention, (*inputs, ATTENTION_MASK), output, quantize)
 
     def _quantized(
-        self, operator: Operator, inputs: Sequence[str], output: str, quantize: Quantize | None, per_token: bool = True
+        self,
+        operator: Elementwise | RealAttention,
+        inputs: Sequence[str],
+        output: str,
+        quantize: Quantize | None,
+        per_token: bool = True,
     ) -> _Read:
         """``operator`` emitted, its output quantized by itself or at run time."""
+        if self._is_smoothed(output):
+            self._emit(replace(operator, quantize=None), inputs, f"{output}.float")
+            return self._smoothed(output, f"{output}.float", per_token)
         if quantize is not None:
             self._emit(operator, inputs, output)
             return _Read((output,), quantize)
@@ -264,6 +308,8 @@ class _MixedLowering:
         activation = f"layers.{self.model.architecture.layers - 1}.output_hidden"
         output = "head.first_token"
         self._emit(RealFirstToken(output), (stream, ATTENTION_MASK), f"{output}.float")
+        if self._is_smoothed(activation):
+            return self._smoothed(activation, f"{output}.float", False, output)
         quantize = self._static(activation)
         if quantize is None:
             return self._read(output, f"{output}.float", per_token=False)
