@@ -137,6 +137,23 @@ _REGISTERED = (
         activation_bits=TWO_TO_EIGHT,
         embedding_bits=TWO_TO_EIGHT,
     ),
+    Method(
+        _integer_only(
+            "kdlsq",
+            "learned step sizes with hidden, attention and logit distillation, 2 to 8 bits",
+            "Jin et al., KDLSQ-BERT: A Quantized BERT Combining Knowledge Distillation with Learned Step Size "
+            "Quantization, 2021",
+            weight_bits=4,
+            embedding_bits=4,
+        ),
+        "kdlsq:quantize_kdlsq",
+        "Fewer than 8 bits with the accuracy of the float model, where there is a task's data to train on.",
+        weight_bits=TWO_TO_EIGHT,
+        activation_bits=TWO_TO_EIGHT,
+        embedding_bits=TWO_TO_EIGHT,
+        options="kdlsq:KdlsqOptions",
+        trains=True,
+    ),
 )
 
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _REGISTERED})

@@ -20,7 +20,8 @@ def learned_step(values: Tensor, step: Tensor, grid: Grid) -> Tensor:
 
     ``step`` is positive: a scalar, or broadcastable to ``values``. The gradient of ``values`` passes where nothing
     is clamped. That of ``step`` is ``round(values / step) - values / step`` there, and the grid's end that was
-    clamped to elsewhere; summed over what shares a step, and scaled with :func:`gradient_scale`.
+    clamped to elsewhere (Esser et al., equation 3); summed over what shares a step, and scaled with
+    :func:`gradient_scale`.
     """
     return _LearnedStep.apply(values, step, grid)  # type: ignore[no-any-return]
 
@@ -41,9 +42,13 @@ def initial_step(values: Tensor, grid: Grid) -> Tensor:
     return (factor * mean / math.sqrt(max(grid.high // grid.stride, 1)) / grid.stride).clamp(min=LEAST_STEP)
 
 
-def step_derivative(quotient: Tensor, integers: Tensor, grid: Grid) -> Tensor:
-    """The derivative of ``integers * step`` by ``step``, rounding taken for the identity (Esser et al., equation 3)."""
-    return torch.where(grid.inside(quotient), integers - quotient, integers)
+def learned_clip(values: Tensor, step: Tensor, grid: Grid) -> Tensor:
+    """As :func:`learned_step`, but only what is clamped moves the ``step``, and so the range that it spans.
+
+    The gradient of a clipping value is that of what lies beyond it (Choi et al., "PACT: Parameterized Clipping
+    Activation for Quantized Neural Networks", 2018, section 3).
+    """
+    return _LearnedStep.apply(values, step, grid, True)  # type: ignore[no-any-return]
 
 
 def sum_to(gradient: Tensor, shape: torch.Size) -> Tensor:
@@ -53,16 +58,17 @@ def sum_to(gradient: Tensor, shape: torch.Size) -> Tensor:
 
 class _LearnedStep(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, step: Tensor, grid: Grid) -> Tensor:
+    def forward(ctx: Any, values: Tensor, step: Tensor, grid: Grid, clamped_only: bool = False) -> Tensor:
         quotient = values / step
         integers = grid.round(quotient)
         ctx.save_for_backward(quotient, integers)
-        ctx.grid, ctx.shape = grid, step.shape
+        ctx.grid, ctx.shape, ctx.clamped_only = grid, step.shape, clamped_only
         return integers * step
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         gradient, (quotient, integers), grid = gradients[0], ctx.saved_tensors, ctx.grid
+        inside = grid.inside(quotient)
+        derivative = torch.where(inside, 0 if ctx.clamped_only else integers - quotient, integers)
         scale = gradient_scale(quotient.numel() // max(math.prod(ctx.shape), 1), grid)
-        by_step = sum_to(gradient * step_derivative(quotient, integers, grid), ctx.shape) * scale
-        return gradient * grid.inside(quotient), by_step, None
+        return gradient * inside, sum_to(gradient * derivative, ctx.shape) * scale, None, None

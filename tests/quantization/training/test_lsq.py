@@ -47,7 +47,8 @@ def test_the_step_has_the_gradient_of_the_paper(grid: Grid) -> None:
                 derivative = grid.low + code * grid.stride - quotient
                 passes[row, column] = 1
             expected += derivative * upstream[row, column].item()
-    assert step.grad is not None and values.grad is not None
+    assert step.grad is not None
+    assert values.grad is not None
     assert step.grad.item() == pytest.approx(expected / math.sqrt(300 * grid.high), rel=1e-9)
     assert torch.equal(values.grad, upstream * passes)
     assert 0 < passes.sum() < 300
@@ -59,7 +60,8 @@ def test_a_step_a_row_has_the_gradient_of_its_row(grid: Grid) -> None:
     steps = (0.5 + torch.arange(5, dtype=torch.float64)[:, None]) / grid.high
     steps.requires_grad_()
     learned_step(values, steps, grid).sum().backward()
-    assert steps.grad is not None and steps.grad.shape == (5, 1)
+    assert steps.grad is not None
+    assert steps.grad.shape == (5, 1)
     for row in range(5):
         step = steps[row, 0].detach().clone().requires_grad_()
         learned_step(values[row], step, grid).sum().backward()

@@ -95,7 +95,8 @@ def test_binary_weights_have_no_zero_and_gradients_pass() -> None:
     for function in (binarize, ternarize):
         weight.grad = None
         function(weight).backward(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
-        assert weight.grad is not None and weight.grad.tolist() == [[1, 2, 3, 4]]
+        assert weight.grad is not None
+        assert weight.grad.tolist() == [[1, 2, 3, 4]]
 
 
 def test_ternary_weights_of_twn() -> None:
