@@ -23,7 +23,7 @@ from tvm import te
 
 from ...errors import BoundsError
 from . import expressions as ex
-from .fixed_point import Q15_ONE, Int64Array, rounding_multiply_high, rounding_shift_right
+from .fixed_point import Q15_ONE, Int64Array, bit_length, rounding_multiply_high, rounding_shift_right
 from .interval import Interval, multiply_high
 from .requantize import MAX_MULTIPLIER
 
@@ -82,7 +82,7 @@ class MaskedSoftmax:
         polynomial = np.minimum(rounding_multiply_high(base, base) + CONSTANT, Q15_ONE)
         exponential = np.where(mask != 0, polynomial >> np.minimum(octaves >> FRACTION_BITS, MAX_OCTAVES), 0)
         total = np.maximum(exponential.sum(axis=-1, keepdims=True), MIN_TOTAL)
-        zeros = np.array([32 - int(value).bit_length() for value in total.ravel()], np.int64).reshape(total.shape)
+        zeros = 32 - bit_length(total)
         reciprocal = RECIPROCAL_NUMERATOR // ((total << (zeros - 1)) >> 15)
         return rounding_shift_right(rounding_multiply_high(exponential, reciprocal), 23 - zeros)
 
