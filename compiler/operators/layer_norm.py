@@ -24,7 +24,7 @@ from tvm import te
 
 from ...errors import BoundsError
 from . import expressions as ex
-from .fixed_point import WIDE_LIMIT, Int64Array, rounding_shift_right, saturate
+from .fixed_point import WIDE_LIMIT, Int64Array, bit_length, rounding_shift_right, saturate
 from .interval import Interval
 from .requantize import MAX_MULTIPLIER, Narrow, narrow_expression
 
@@ -105,10 +105,9 @@ class LayerNorm:
         mean = (2 * q.sum(axis=1, keepdims=True) + n) // (2 * n)
         y = q - mean
         v = rounding_shift_right(y * y, shift).sum(axis=1, keepdims=True)
-        half_exponent = np.array([[(31 - int(value).bit_length()) // 2] for value in v.ravel()], np.int64)
-        half_exponent = np.minimum(half_exponent, 15).reshape(v.shape)
-        root = np.array([[math.isqrt(int(value))] for value in (v << (2 * half_exponent)).ravel()], np.int64)
-        root = np.maximum(root.reshape(v.shape), 1)
+        half_exponent = np.minimum((31 - bit_length(v)) // 2, 15)
+        # Below 2^52, the floor of float64's correctly rounded square root is that of the real one.
+        root = np.maximum(np.sqrt((v << (2 * half_exponent)).astype(np.float64)).astype(np.int64), 1)
         reciprocal = np.minimum((RECIPROCAL_ONE + root // 2) // root, MAX_MULTIPLIER)
         z = rounding_shift_right(y * reciprocal, 14 + shift // 2 - half_exponent)
         wide = saturate((z * self.gamma + self.beta) >> self.shift, WIDE_LIMIT)
