@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from .operators.attention import Attention
+from .operators.duplicate_channels import DuplicateChannels
 from .operators.embedding import Embedding
 from .operators.layer_norm import LayerNorm
 from .operators.linear import Linear
@@ -18,7 +19,9 @@ from .operators.pooling import FirstToken, MeanPooling
 from .operators.real.operator import RealOperator
 from .operators.tanh import Tanh
 
-Operator: TypeAlias = Attention | Embedding | FirstToken | LayerNorm | Linear | MeanPooling | RealOperator | Tanh
+Operator: TypeAlias = (
+    Attention | DuplicateChannels | Embedding | FirstToken | LayerNorm | Linear | MeanPooling | RealOperator | Tanh
+)
 
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"

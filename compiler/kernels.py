@@ -7,6 +7,7 @@ returns depends on the operator's structure and shape only, never on its constan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import singledispatch
@@ -18,6 +19,7 @@ from ..schedules.attention import ATTENTION_STRATEGIES, AttentionWorkload
 from ..schedules.linear import LINEAR_STRATEGIES, LinearWorkload, weight_layout
 from ..schedules.real import REAL_STRATEGIES, RealWorkload
 from ..schedules.rows import (
+    DUPLICATE_CHANNELS_STRATEGIES,
     EMBEDDING_STRATEGIES,
     FIRST_TOKEN_STRATEGIES,
     LAYER_NORM_STRATEGIES,
@@ -31,6 +33,7 @@ from ..schedules.vectors import int16_lanes
 from .graph import Operator
 from .operators.attention import Attention, attention_kernel
 from .operators.attention_scores import OperandSigns
+from .operators.duplicate_channels import DuplicateChannels, duplicate_channels_kernel
 from .operators.embedding import Embedding, embedding_kernel
 from .operators.layer_norm import LayerNorm, layer_norm_kernel
 from .operators.linear import Linear, linear_kernel
@@ -91,13 +94,17 @@ def parameters(operator: Operator, shape: Shape) -> list[NDArray[Any]]:
 def structure(operator: Operator) -> Hashable:
     """What, beside the shape, two operators must share to run the same kernel: everything but their constants."""
     if isinstance(operator, Linear):
-        return Linear, operator.epilogue.kind, operator.weight.shape, operator.packing
+        return Linear, operator.structure
     if isinstance(operator, Embedding):
         return Embedding, operator.kind
     if isinstance(operator, RealOperator):
         return operator.structure
     if isinstance(operator, Attention):
-        return Attention, operator.heads, operator.head_dim
+        return Attention, operator.heads, operator.head_dim, operator.output.kind
+    if isinstance(operator, DuplicateChannels):
+        return DuplicateChannels, operator.channels
+    if isinstance(operator, LayerNorm):
+        return LayerNorm, operator.narrow.output.kind
     return type(operator)
 
 
@@ -128,13 +135,15 @@ def _(operator: Attention, shape: Shape) -> Kernel:
     selection = select(ATTENTION_STRATEGIES, workload, shape.features)
     strategy = selection.strategy
     signs = OperandSigns(strategy.operand_signs)
-    kernel = attention_kernel(shape.batch, shape.length, heads, head_dim, shape.output_zero_point, signs)
+    kernel = attention_kernel(
+        shape.batch, shape.length, heads, head_dim, shape.output_zero_point, signs, operator.output
+    )
     return Kernel(strategy.schedule(kernel, workload), 2, strategy.name, selection.rejected)
 
 
 @build_kernel.register
 def _(operator: LayerNorm, shape: Shape) -> Kernel:
-    kernel = layer_norm_kernel(shape.rows, shape.channels, shape.output_zero_point)
+    kernel = layer_norm_kernel(shape.rows, shape.channels, shape.output_zero_point, operator.narrow.output)
     workload = RowWorkload(shape.rows, shape.channels, shape.lanes)
     return _scheduled(LAYER_NORM_STRATEGIES, kernel, workload, shape, 1)
 
@@ -158,6 +167,13 @@ def _(operator: FirstToken, shape: Shape) -> Kernel:
     kernel = first_token_kernel(shape.batch, shape.length, shape.channels, shape.zero_point)
     workload = RowWorkload(shape.batch, shape.channels, shape.lanes)
     return _scheduled(FIRST_TOKEN_STRATEGIES, kernel, workload, shape, 2)
+
+
+@build_kernel.register
+def _(operator: DuplicateChannels, shape: Shape) -> Kernel:
+    kernel = duplicate_channels_kernel(operator, shape.rows, shape.zero_point)
+    workload = RowWorkload(shape.rows, math.gcd(operator.inputs, operator.channels), shape.lanes)
+    return _scheduled(DUPLICATE_CHANNELS_STRATEGIES, kernel, workload, shape, 1)
 
 
 @build_kernel.register

@@ -10,22 +10,23 @@ from numpy.typing import NDArray
 
 from ..errors import QuantizedModelError
 from .graph import ATTENTION_MASK, INPUT_IDS, TOKEN_TYPE_IDS, IntegerGraph, Operator, Step
-from .linear_weights import common_packing
+from .linear_weights import LinearWeights, linear_weights
 from .mixed_lowering import lower_mixed
-from .model import Activation, HeadKind, QuantizedModel
+from .model import Activation, HeadKind, Quantization, QuantizedModel
 from .operators.attention import Attention
 from .operators.attention_scores import AttentionScores
 from .operators.attention_values import AttentionValues
+from .operators.duplicate_channels import DuplicateChannels
 from .operators.embedding import Embedding
 from .operators.epilogues import Activated, Epilogue, Logits, Quantized, ResidualAdd
-from .operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
+from .operators.fixed_point import WIDE_LIMIT
 from .operators.gelu import MIN_SCALE, Gelu
 from .operators.layer_norm import LayerNorm
-from .operators.linear import Linear
 from .operators.masked_softmax import PROBABILITY_ONE, MaskedSoftmax
 from .operators.pooling import FirstToken, MeanPooling
 from .operators.requantize import Narrow, Requantize, Rescale
 from .operators.tanh import Tanh
+from .operators.value_range import WIDE, Range
 
 MAX_REQUANTIZE_RATIO = 1 + 2.0**-12
 """What a wide scale must exceed the accumulators' step by, so that Requantize can represent their ratio."""
@@ -48,6 +49,8 @@ class _Lowering:
     steps: list[Step] = field(default_factory=list)
     scales: dict[str, float] = field(default_factory=dict)
     """Those that had to be raised, and those of values that are no activations of the model."""
+    first_tokens: dict[str, str] = field(default_factory=dict)
+    """The activations that values hold the first rows of."""
 
     def graph(self) -> IntegerGraph:
         stream, hidden = self._embeddings()
@@ -60,14 +63,24 @@ class _Lowering:
     def _emit(self, operator: Operator, inputs: tuple[str, ...], *outputs: str) -> None:
         self.steps.append(Step(operator, inputs, outputs))
 
-    def _scale(self, activation: str) -> float:
-        """The activation's scale; its integers must be the narrow or the wide ones that the operators compute."""
+    def _wide(self, activation: str) -> float:
+        """The scale of a wide activation: 15 bits, and no zero point."""
         quantization = self.model.activation(activation)
-        if quantization.limit not in (NARROW_LIMIT, WIDE_LIMIT):
+        if quantization.limit != WIDE_LIMIT or quantization.zero_point:
             raise QuantizedModelError(
-                f"{activation} has {quantization.bits} bits; the integer operators take 8 or 15, quantize it again"
+                f"{activation} has {quantization.bits} bits and the zero point {quantization.zero_point}; the integer "
+                "operators compute it in 15 bits without one, quantize it again"
             )
         return quantization.scale
+
+    def _narrow(self, activation: str) -> Quantization:
+        """The quantization of what a linear reads: 2 to 8 bits."""
+        quantization = self.model.activation(activation)
+        if quantization.bits > 8:
+            raise QuantizedModelError(
+                f"{activation} has {quantization.bits} bits; linears read at most 8, quantize it again"
+            )
+        return quantization
 
     def _table(self, name: str, first_row: int = 0) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
         tensor = self.model.weight(name)
@@ -83,7 +96,7 @@ class _Lowering:
             self._table(names[0]),
             self._table(names[1], architecture.position_offset),
             self._table(names[2]) if architecture.token_types else None,
-            self._scale("embeddings.sum"),
+            self._wide("embeddings.sum"),
             tuple(self.model.weight(name).packing for name in names),
         )
         inputs = (INPUT_IDS, TOKEN_TYPE_IDS) if architecture.token_types else (INPUT_IDS,)
@@ -93,31 +106,30 @@ class _Lowering:
 
     def _layer_norm(self, norm: str, source: str, stream: str, hidden: str, stream_scale: float | None = None) -> None:
         gamma, beta = self.model.weight(f"{norm}.gamma"), self.model.weight(f"{norm}.beta")
+        narrow = self._narrow(hidden)
         operator = LayerNorm.from_float(
             norm,
             gamma.values * gamma.scale,
             beta.values * beta.scale,
-            self._scale(stream) if stream_scale is None else stream_scale,
-            self._scale(hidden),
+            self._wide(stream) if stream_scale is None else stream_scale,
+            narrow.scale,
+            _range(narrow),
         )
         self._emit(operator, (source,), stream, hidden)
 
-    def _weight_scale(self, name: str) -> NDArray[np.float64]:
-        tensor = self.model.weight(f"{name}.weight")
-        return np.broadcast_to(tensor.scale, (tensor.values.shape[0],))
+    def _weights(self, name: str, source: str, *parts: str, amplified: bool = True) -> LinearWeights:
+        read = self._narrow(self.first_tokens.get(source, source))
+        return linear_weights(self.model, name, parts or (name,), read, amplified=amplified)
 
-    def _linear(self, name: str, source: str, output: str, epilogue: Epilogue, *residual: str) -> None:
-        weight, bias = self.model.weight(f"{name}.weight"), self.model.weight(f"{name}.bias")
-        operator = Linear(name, weight.values, bias.values, epilogue, weight.packing)
-        self._emit(operator, (source, *residual), output)
-
-    def _representable(self, name: str, source: str, scale: float) -> float:
-        """A wide output's ``scale``, raised to the accumulators' own step where that is coarser."""
-        step = float((self._weight_scale(name) * self._scale(source)).max())
-        return max(scale, step * MAX_REQUANTIZE_RATIO)
-
-    def _wide_requantize(self, name: str, source: str, scale: float) -> Requantize:
-        return Requantize.from_ratio(name, self._weight_scale(name) * self._scale(source) / scale, WIDE_LIMIT)
+    def _linear(self, weights: LinearWeights, source: str, output: str, epilogue: Epilogue, *residual: str) -> None:
+        if weights.duplicated:
+            duplicated = f"{weights.name}.duplicated_input"
+            channels = weights.weight.shape[1] - len(weights.duplicated)
+            operator = DuplicateChannels.of(duplicated, channels, weights.duplicated, weights.input_range)
+            self._emit(operator, (source,), duplicated)
+            self.scales[duplicated] = self._narrow(self.first_tokens.get(source, source)).scale
+            source = duplicated
+        self._emit(weights.operator(epilogue), (source, *residual), output)
 
     def _encoder_layer(self, layer: str, stream: str, hidden: str) -> tuple[str, str]:
         self._attention(layer, hidden)
@@ -136,18 +148,12 @@ class _Lowering:
         """Queries, keys and values as one linear, then the attention of all heads."""
         architecture = self.model.architecture
         parts = [f"{layer}.{part}" for part in ("query", "key", "value")]
-        ratio = np.concatenate([self._weight_scale(p) * self._scale(hidden) / self._scale(p) for p in parts])
         name = f"{layer}.query_key_value"
-        qkv = Linear(
-            name,
-            np.concatenate([self.model.weight(f"{part}.weight").values for part in parts]),
-            np.concatenate([self.model.weight(f"{part}.bias").values for part in parts]),
-            Quantized(Requantize.from_ratio(name, ratio, NARROW_LIMIT)),
-            common_packing([self.model.weight(f"{part}.weight").packing for part in parts]),
-        )
-        self._emit(qkv, (hidden,), name)
-        query, key, value = (self._scale(part) for part in parts)
-        context_ratio = np.array([value / PROBABILITY_ONE / self._scale(f"{layer}.context")])
+        weights = self._weights(name, hidden, *parts)
+        self._linear(weights, hidden, name, self._query_key_value(weights, parts))
+        query, key, value = (self._narrow(part).scale for part in parts)
+        context = self._narrow(f"{layer}.context")
+        context_ratio = np.array([value / PROBABILITY_ONE / context.scale])
         attention = Attention(
             f"{layer}.attention",
             architecture.heads,
@@ -155,90 +161,106 @@ class _Lowering:
             MaskedSoftmax.from_scale(f"{layer}.attention.softmax", query * key / math.sqrt(architecture.head_dim)),
             AttentionValues(
                 f"{layer}.attention.values",
-                Requantize.from_ratio(f"{layer}.attention.values", context_ratio, NARROW_LIMIT),
+                Requantize.from_ratio(f"{layer}.attention.values", context_ratio, _range(context)),
             ),
         )
         self._emit(attention, (name, ATTENTION_MASK), f"{layer}.context")
+
+    def _query_key_value(self, weights: LinearWeights, parts: list[str]) -> Quantized:
+        outputs = [self._narrow(part) for part in parts]
+        for part, output in zip(parts, outputs, strict=True):
+            if output.zero_point:
+                raise QuantizedModelError(
+                    f"{part} has the zero point {output.zero_point}; attention multiplies it by an activation, so it "
+                    "must be 0, quantize it again"
+                )
+        rows = [len(self.model.weight(f"{part}.weight").values) for part in parts]
+        ratio = weights.scale / np.repeat([output.scale for output in outputs], rows)
+        limits = np.repeat([(output.low, output.limit) for output in outputs], rows, axis=0).T.astype(np.int32)
+        widest = Range(int(limits[0].min()), int(limits[1].max()))
+        differ = len({_range(output) for output in outputs}) > 1
+        return Quantized(Requantize.from_ratio(weights.name, ratio, widest), limits if differ else None)
 
     def _residual_linear(
         self, linear: str, source: str, residual: str, norm: str, outputs: tuple[str, str, str]
     ) -> None:
         """A linear, the residual added, and layer normalization: ``outputs`` are (sum, stream, hidden)."""
         total, stream, hidden = outputs
-        residual_scale = self._scale(residual)
-        scale = self._representable(linear, source, max(self._scale(total), residual_scale / MAX_RESIDUAL_RATIO))
+        weights = self._weights(linear, source)
+        residual_scale = self._wide(residual)
+        scale = _representable(weights, max(self._wide(total), residual_scale / MAX_RESIDUAL_RATIO))
         self.scales[total] = scale
-        epilogue = ResidualAdd(
-            self._wide_requantize(linear, source, scale), Rescale.from_ratio(linear, residual_scale / scale)
-        )
-        self._linear(linear, source, total, epilogue, residual)
+        epilogue = ResidualAdd(_wide_requantize(weights, scale), Rescale.from_ratio(linear, residual_scale / scale))
+        self._linear(weights, source, total, epilogue, residual)
         self._layer_norm(norm, total, stream, hidden)
+
+    def _relu(self, linear: str, source: str, output: str) -> None:
+        weights, narrow = self._weights(linear, source), self._narrow(output)
+        ratio = weights.scale / narrow.scale
+        epilogue = Quantized(Requantize.from_ratio(linear, ratio, _range(narrow).from_zero()))
+        self._linear(weights, source, output, epilogue)
 
     def _activation(self, linear: str, source: str, layer: str) -> None:
         output = f"{layer}.activation_output"
         if self.model.architecture.activation is Activation.RELU:
-            ratio = self._weight_scale(linear) * self._scale(source) / self._scale(output)
-            self._linear(
-                linear,
-                source,
-                output,
-                Quantized(Requantize.from_ratio(linear, ratio, NARROW_LIMIT, relu=True)),
-            )
+            self._relu(linear, source, output)
             return
-        scale = self._representable(linear, source, max(self._scale(f"{layer}.activation_input"), MIN_SCALE))
+        weights, narrow = self._weights(linear, source), self._narrow(output)
+        scale = _representable(weights, max(self._wide(f"{layer}.activation_input"), MIN_SCALE))
         epilogue = Activated(
-            self._wide_requantize(linear, source, scale),
+            _wide_requantize(weights, scale),
             Gelu.from_scale(linear, scale),
-            Narrow.from_ratio(linear, scale / self._scale(output)),
+            Narrow.from_ratio(linear, scale / narrow.scale, _range(narrow)),
         )
-        self._linear(linear, source, output, epilogue)
+        self._linear(weights, source, output, epilogue)
 
     def _head(self, stream: str, hidden: str) -> tuple[str, float]:
         head = self.model.architecture.head
         if head.kind is HeadKind.NONE:
-            return stream, self._scale(stream)
+            return stream, self._wide(stream)
         if head.kind is HeadKind.MEAN_POOLING:
             self._emit(MeanPooling("head.mean_pooling"), (stream, ATTENTION_MASK), "head.pooled")
-            return "head.pooled", self._scale(stream)
+            return "head.pooled", self._wide(stream)
         if head.kind is HeadKind.MASKED_LM:
             return self._masked_lm(hidden)
-        scale_name = hidden
         if head.kind is HeadKind.SEQUENCE_CLASSIFICATION:
-            self._emit(FirstToken("head.first_token"), (hidden, ATTENTION_MASK), "head.first_token")
-            hidden = "head.first_token"
+            first = "head.first_token"
+            self._emit(FirstToken(first), (hidden, ATTENTION_MASK), first)
+            self.first_tokens[first] = hidden
+            self.scales[first] = self._narrow(hidden).scale
+            hidden = first
         if head.pooler_activation is not None:
-            self._pooler(hidden, scale_name, head.pooler_activation)
-            hidden = scale_name = "head.pooler_output"
-        return self._logits("head.classifier", hidden, scale_name)
+            self._pooler(hidden, head.pooler_activation)
+            hidden = "head.pooler_output"
+        return self._logits("head.classifier", hidden)
 
-    def _pooler(self, source: str, source_scale: str, activation: Activation) -> None:
+    def _pooler(self, source: str, activation: Activation) -> None:
         name, output = "head.pooler", "head.pooler_output"
-        if activation is Activation.TANH:
-            scale = self._representable(name, source_scale, self._scale("head.pooler_input"))
-            self.scales["head.pooler_input"] = scale
-            requantize = self._wide_requantize(name, source_scale, scale)
-            self._linear(name, source, "head.pooler_input", Quantized(requantize))
-            tanh = Tanh.from_scales("head.tanh", scale, self._scale(output))
-            self._emit(tanh, ("head.pooler_input",), output)
+        if activation is Activation.RELU:
+            self._relu(name, source, output)
             return
-        if activation is not Activation.RELU:
+        if activation is not Activation.TANH:
             raise QuantizedModelError(f"a pooler with {activation.value} is not supported; tanh and relu are")
-        ratio = self._weight_scale(name) * self._scale(source_scale) / self._scale(output)
-        self._linear(name, source, output, Quantized(Requantize.from_ratio(name, ratio, NARROW_LIMIT, relu=True)))
+        weights, narrow = self._weights(name, source), self._narrow(output)
+        scale = _representable(weights, self._wide("head.pooler_input"))
+        self.scales["head.pooler_input"] = scale
+        self._linear(weights, source, "head.pooler_input", Quantized(_wide_requantize(weights, scale)))
+        tanh = Tanh.from_scales("head.tanh", scale, narrow.scale, _range(narrow))
+        self._emit(tanh, ("head.pooler_input",), output)
 
     def _masked_lm(self, hidden: str) -> tuple[str, float]:
         name = "head.transform"
-        scale = self._representable(name, hidden, max(self._scale("head.transform_input"), MIN_SCALE))
-        total = max(self._scale("head.transform_sum"), scale / MAX_RESIDUAL_RATIO)
+        weights = self._weights(name, hidden)
+        scale = _representable(weights, max(self._wide("head.transform_input"), MIN_SCALE))
+        total = max(self._wide("head.transform_sum"), scale / MAX_RESIDUAL_RATIO)
         self.scales["head.transform_sum"] = total
         epilogue = Activated(
-            self._wide_requantize(name, hidden, scale),
-            Gelu.from_scale(name, scale),
-            Rescale.from_ratio(name, scale / total),
+            _wide_requantize(weights, scale), Gelu.from_scale(name, scale), Rescale.from_ratio(name, scale / total)
         )
-        self._linear(name, hidden, "head.transform_sum", epilogue)
+        self._linear(weights, hidden, "head.transform_sum", epilogue)
         # Only the narrow output is read; the wide one has as fine a scale as the narrow one's range allows.
-        stream_scale = self._scale("head.transform_hidden") * NARROW_LIMIT / WIDE_LIMIT
+        narrow = self._narrow("head.transform_hidden")
+        stream_scale = narrow.scale * _range(narrow).reach / WIDE_LIMIT
         self.scales["head.transform_stream"] = stream_scale
         self._layer_norm(
             "head.transform_norm",
@@ -247,8 +269,24 @@ class _Lowering:
             "head.transform_hidden",
             stream_scale,
         )
-        return self._logits("head.decoder", "head.transform_hidden", "head.transform_hidden")
+        return self._logits("head.decoder", "head.transform_hidden")
 
-    def _logits(self, name: str, source: str, source_scale: str) -> tuple[str, float]:
-        self._linear(name, source, "head.logits", Logits())
-        return "head.logits", float(self.model.weight(f"{name}.weight").scale) * self._scale(source_scale)
+    def _logits(self, name: str, source: str) -> tuple[str, float]:
+        weights = self._weights(name, source, amplified=False)
+        if self.model.weight(f"{name}.weight").scale.ndim:
+            raise QuantizedModelError(f"{name}.weight has a scale per row; logits need one scale, quantize it again")
+        self._linear(weights, source, "head.logits", Logits())
+        return "head.logits", float(weights.scale[0])
+
+
+def _range(quantization: Quantization) -> Range:
+    return Range(quantization.low, quantization.limit, quantization.zero_point)
+
+
+def _representable(weights: LinearWeights, scale: float) -> float:
+    """A wide output's ``scale``, raised to the accumulators' own step where that is coarser."""
+    return max(scale, float(weights.scale.max()) * MAX_REQUANTIZE_RATIO)
+
+
+def _wide_requantize(weights: LinearWeights, scale: float) -> Requantize:
+    return Requantize.from_ratio(weights.name, weights.scale / scale, WIDE)

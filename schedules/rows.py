@@ -115,6 +115,7 @@ class PooledRows:
 
 
 LAYER_NORM_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (LayerNormRows(),)
+DUPLICATE_CHANNELS_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (VectorizedRows("output"),)
 EMBEDDING_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (VectorizedRows("wide"),)
 MEAN_POOLING_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (PooledRows(),)
 FIRST_TOKEN_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (VectorizedRows("pooled"),)

@@ -14,6 +14,7 @@ from .attention_values import AttentionValues, values_stages
 from .fixed_point import Int64Array
 from .interval import Interval
 from .masked_softmax import MaskedSoftmax, softmax_stages
+from .value_range import NARROW, Range
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Attention:
     scores: AttentionScores
     softmax: MaskedSoftmax
     values: AttentionValues
+
+    @property
+    def output(self) -> Range:
+        """The context's."""
+        return self.values.requantize.output
 
     @property
     def head_dim(self) -> int:
@@ -62,15 +68,18 @@ def attention_kernel(
     head_dim: int,
     output_zero_point: int,
     signs: OperandSigns = OperandSigns.MIXED,
+    output: Range = NARROW,
 ) -> Any:
     """The unscheduled PrimFunc: arguments qkv (int8), mask (int32), scalars, context."""
     qkv = te.placeholder((batch * length, 3 * heads * head_dim), "int8", name="qkv")
     mask = te.placeholder((batch, length), "int32", name="mask")
-    scalars = te.placeholder((SCALARS,), "int32", name="scalars")
+    scalars = te.placeholder((SCALARS + len(output.scalars()),), "int32", name="scalars")
     query, key, value, value_rows = (
         head_stage(qkv, part, name, batch, length, heads, head_dim)
         for part, name in ((0, "query"), (1, "key"), (2, "value"), (2, "value_rows"))
     )
     probabilities = softmax_stages(scores_stage(query, key, signs), mask, scalars)
-    context = values_stages(probabilities, value, value_rows, scalars, VALUES_FIRST_SCALAR, output_zero_point, signs)
+    context = values_stages(
+        probabilities, value, value_rows, scalars, VALUES_FIRST_SCALAR, output_zero_point, signs, output
+    )
     return te.create_prim_func([qkv, mask, scalars, context])

@@ -18,6 +18,10 @@ from .fixed_point import NARROW_LIMIT, Int64Array
 from .interval import Interval
 from .masked_softmax import PROBABILITY_ONE
 from .requantize import Requantize, requantize_expression
+from .value_range import NARROW, Range
+
+VALUES_SCALARS = 3
+"""Rounding, shift, multiplier."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,12 @@ class AttentionValues:
         return self.requantize.oracle(product.astype(np.int64))
 
     def scalars(self) -> list[int]:
-        """Rounding, shift, multiplier."""
+        """Rounding, shift, multiplier, and the output range's."""
         return [
             int(self.requantize.rounding_bias()[0]),
             int(self.requantize.shift[0]),
             int(self.requantize.multiplier[0]),
+            *self.requantize.output.scalars(),
         ]
 
     def bounds(self, length: int) -> Interval:
@@ -54,8 +59,9 @@ def values_stages(
     first_scalar: int,
     output_zero_point: int,
     signs: OperandSigns,
+    output: Range = NARROW,
 ) -> Any:
-    """TE: the narrow context [batch * length, heads * head_dim], as memory holds it.
+    """TE: the narrow context [batch * length, heads * head_dim], as memory holds it, within ``output``.
 
     Where dot products take signed probabilities, they read ``p - 128``, and ``128 * sum_j value[j, d]`` is added.
     ``value_rows`` are the same values for that sum: a schedule lays ``value`` out for dot products over j.
@@ -83,14 +89,16 @@ def values_stages(
         ),
         name="context_accumulator",
     )
-    rounding, shift, multiplier = (scalars[first_scalar + index] for index in range(3))
+    rounding, shift, multiplier, *zero_point = (
+        scalars[first_scalar + index] for index in range(VALUES_SCALARS + len(output.scalars()))
+    )
 
     def element(row: Any, channel: Any) -> ex.Expr:
         b, h, i, d = row // length, channel // head_dim, row % length, channel % head_dim
         total = accumulator[b, h, i, d]
         if value_sum is not None:
             total = total + value_sum[b, h, d] * OFFSET
-        narrow = requantize_expression(total + rounding, shift, multiplier, -NARROW_LIMIT, NARROW_LIMIT)
+        narrow = requantize_expression(total + rounding, shift, multiplier, output, *zero_point)
         return ex.store_narrow(narrow, output_zero_point)
 
     return te.compute((batch * length, heads * head_dim), element, name="context")

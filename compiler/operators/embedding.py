@@ -145,7 +145,7 @@ def embedding_kernel(embedding: Embedding, batch: int, length: int) -> Any:
         packing, table = embedding.packings[index], tables[index]
         if packing is None:
             return table[row, channel]
-        return unpack_expression(packing, hidden, lambda byte: table[row, byte], channel)
+        return unpack_expression(packing, hidden, lambda byte: table[row, byte], channel).astype("int8")
 
     def element(position: Any, channel: Any) -> ex.Expr:
         b, i = position // length, position % length

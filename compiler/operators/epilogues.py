@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import expressions as ex
-from .fixed_point import NARROW_LIMIT, WIDE_LIMIT, Int64Array, saturate
+from .fixed_point import WIDE_LIMIT, Int64Array, saturate
 from .gelu import Gelu, gelu_expression
 from .interval import Interval
 from .requantize import (
@@ -26,6 +26,7 @@ from .requantize import (
     requantize_expression,
     rescale_expression,
 )
+from .value_range import WIDE
 
 
 class Epilogue(Protocol):
@@ -76,9 +77,12 @@ class Epilogue(Protocol):
 
 @dataclass(frozen=True)
 class Quantized:
-    """To narrow or wide values; the lower clamp at 0 is a ReLU."""
+    """To narrow or wide values; a range that begins at its zero point is a ReLU."""
 
     requantize: Requantize
+    ranges: NDArray[np.int32] | None = None
+    """[2, N]: the least and the largest integer of each channel, where the channels of several activations that
+    differ are one output."""
 
     @property
     def takes_residual(self) -> bool:
@@ -86,17 +90,18 @@ class Quantized:
 
     @property
     def kind(self) -> str:
-        return f"quantized_{self.requantize.low}_{self.requantize.limit}"
+        return f"quantized_{self.requantize.output.kind}{'' if self.ranges is None else '_by_channel'}"
 
     @property
     def output_dtype(self) -> str:
-        return "int8" if self.requantize.limit <= NARROW_LIMIT else "int16"
+        return "int8" if self.requantize.output.is_narrow else "int16"
 
     def scalars(self) -> list[int]:
-        return []
+        return self.requantize.output.scalars()
 
     def oracle(self, q: Int64Array, residual: Int64Array | None) -> Int64Array:
-        return self.requantize.oracle(q)
+        quantized = self.requantize.oracle(q)
+        return quantized if self.ranges is None else np.clip(quantized, *self.ranges)
 
     def bounds(self, q: Interval) -> Interval:
         return self.requantize.bounds(q)
@@ -108,8 +113,12 @@ class Quantized:
         scalars: Sequence[ex.Expr],
         residual: ex.Expr | None,
     ) -> ex.Expr:
-        shift, multiplier = channel
-        return requantize_expression(rounded, shift, multiplier, self.requantize.low, self.requantize.limit)
+        shift, multiplier, *limits = channel
+        quantized = requantize_expression(rounded, shift, multiplier, self.requantize.output, *scalars)
+        if not limits:
+            return quantized
+        low, limit = (value.astype("int16") for value in limits)
+        return ex.maximum(ex.minimum(quantized, limit), low)
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,7 @@ class Activated:
 
     @property
     def kind(self) -> str:
-        return f"gelu_{self.output_dtype}"
+        return f"gelu_{self.output.output.kind if isinstance(self.output, Narrow) else self.output_dtype}"
 
     @property
     def output_dtype(self) -> str:
@@ -152,12 +161,12 @@ class Activated:
         residual: ex.Expr | None,
     ) -> ex.Expr:
         shift, multiplier = channel
-        wide = requantize_expression(rounded, shift, multiplier, -WIDE_LIMIT, WIDE_LIMIT)
+        wide = requantize_expression(rounded, shift, multiplier, WIDE)
         clip, normalization, coefficient, *output = scalars
         activated = gelu_expression(wide, clip, normalization, coefficient)
         if isinstance(self.output, Narrow):
-            mantissa, power = output
-            return narrow_expression(activated, mantissa, power)
+            mantissa, power, *zero_point = output
+            return narrow_expression(activated, mantissa, power, self.output.output, *zero_point)
         return ex.clamp(rescale_expression(activated, output[0]), -WIDE_LIMIT, WIDE_LIMIT)
 
 
@@ -200,7 +209,7 @@ class ResidualAdd:
         residual: ex.Expr | None,
     ) -> ex.Expr:
         shift, multiplier = channel
-        wide = requantize_expression(rounded, shift, multiplier, -WIDE_LIMIT, WIDE_LIMIT)
+        wide = requantize_expression(rounded, shift, multiplier, WIDE)
         total = ex.saturating_add_int16(wide, rescale_expression(residual, scalars[0]))
         return ex.clamp(total, -WIDE_LIMIT, WIDE_LIMIT)
 
@@ -245,10 +254,9 @@ class Logits:
 
 
 def channel_arrays(epilogue: Epilogue, channels: int) -> list[NDArray[np.int32]]:
-    """The per-channel arrays (shift, multiplier) as kernels read them, each [channels]."""
+    """The per-channel arrays (shift, multiplier, or also low, limit) as kernels read them, each [channels]."""
     if epilogue.requantize is None:
         return []
-    return [
-        np.ascontiguousarray(np.broadcast_to(array, (channels,)).astype(np.int32))
-        for array in (epilogue.requantize.shift, epilogue.requantize.multiplier)
-    ]
+    ranges = epilogue.ranges if isinstance(epilogue, Quantized) else None
+    arrays = [epilogue.requantize.shift, epilogue.requantize.multiplier, *([] if ranges is None else ranges)]
+    return [np.ascontiguousarray(np.broadcast_to(array, (channels,)).astype(np.int32)) for array in arrays]

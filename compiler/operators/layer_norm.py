@@ -27,6 +27,7 @@ from . import expressions as ex
 from .fixed_point import WIDE_LIMIT, Int64Array, bit_length, rounding_shift_right, saturate
 from .interval import Interval
 from .requantize import MAX_MULTIPLIER, Narrow, narrow_expression
+from .value_range import NARROW, Range
 
 NEWTON_STEPS = 5
 """From 2^15.5, above every root that can occur, five steps reach floor(sqrt): checked for all of [2^29, 2^31)."""
@@ -68,8 +69,9 @@ class LayerNorm:
         beta: NDArray[np.float64],
         wide_scale: float,
         narrow_scale: float,
+        narrow: Range = NARROW,
     ) -> LayerNorm:
-        """The operator whose wide output has ``wide_scale`` and whose narrow output has ``narrow_scale``."""
+        """The operator whose wide output has ``wide_scale`` and whose narrow output has ``narrow_scale`` and range."""
         n = len(gamma)
         with np.errstate(over="ignore"):
             slope = gamma * math.sqrt(n) / 2**15 / wide_scale
@@ -90,7 +92,7 @@ class LayerNorm:
             np.floor(slope * 2.0**shift + 0.5).astype(np.int32),
             (np.floor(intercept * 2.0**shift + 0.5) + (2**shift >> 1)).astype(np.int32),
             shift,
-            Narrow.from_ratio(name, wide_scale / narrow_scale),
+            Narrow.from_ratio(name, wide_scale / narrow_scale, narrow),
         )
 
     @property
@@ -149,8 +151,9 @@ def square_root_expression(value: ex.Expr) -> ex.Expr:
     return step(ex.constant(NEWTON_START, "int32"), NEWTON_STEPS)
 
 
-def layer_norm_kernel(rows: int, n: int, output_zero_point: int) -> Any:
-    """The unscheduled PrimFunc: arguments x, gamma, beta, scalars (shift, mantissa, power), wide, narrow.
+def layer_norm_kernel(rows: int, n: int, output_zero_point: int, output: Range = NARROW) -> Any:
+    """The unscheduled PrimFunc: arguments x, gamma, beta, scalars (shift, mantissa, power, those of the narrow
+    ``output``), wide, narrow.
 
     Blocks: ``total``, ``squares`` (row reductions), ``half_exponent``, ``reciprocal`` (one value a row), ``wide``,
     ``narrow``.
@@ -158,7 +161,8 @@ def layer_norm_kernel(rows: int, n: int, output_zero_point: int) -> Any:
     x = te.placeholder((rows, n), "int16", name="x")
     gamma = te.placeholder((n,), "int32", name="gamma")
     beta = te.placeholder((n,), "int32", name="beta")
-    scalars = te.placeholder((3,), "int32", name="scalars")
+    scalar_count = 3 + len(output.scalars())
+    scalars = te.placeholder((scalar_count,), "int32", name="scalars")
     shift = variance_shift(n)
     one = ex.constant(1, "int32")
 
@@ -200,9 +204,10 @@ def layer_norm_kernel(rows: int, n: int, output_zero_point: int) -> Any:
         return ex.clamp((z * gamma[c] + beta[c]) >> scalars[0], -WIDE_LIMIT, WIDE_LIMIT).astype("int16")
 
     wide = te.compute((rows, n), wide_element, name="wide")
-    narrow = te.compute(
-        (rows, n),
-        lambda i, c: ex.store_narrow(narrow_expression(wide[i, c], scalars[1], scalars[2]), output_zero_point),
-        name="narrow",
-    )
+
+    def narrow_element(i: Any, c: Any) -> ex.Expr:
+        mantissa, power, *zero_point = (scalars[index] for index in range(1, scalar_count))
+        return ex.store_narrow(narrow_expression(wide[i, c], mantissa, power, output, *zero_point), output_zero_point)
+
+    narrow = te.compute((rows, n), narrow_element, name="narrow")
     return te.create_prim_func([x, gamma, beta, scalars, wide, narrow])

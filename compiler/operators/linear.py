@@ -11,6 +11,7 @@ them first, and all that follows is the same.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,12 @@ from . import expressions as ex
 from .epilogues import Epilogue, channel_arrays
 from .fixed_point import NARROW_LIMIT, Int64Array, by_rows, exact_product
 from .interval import Interval
-from .unpack import weight_stage
+from .unpack import AddedColumns, weight_stage
+from .value_range import NARROW, Range
+
+CHANNEL_ARRAYS = ("shift", "multiplier", "low", "limit")
+OFFSET = 128
+"""What unsigned dot products add to the activations."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,32 @@ class Linear:
     epilogue: Epilogue
     packing: Packing | None = None
     """How the kernel's constants hold the weight; None: as int8."""
+    gain: int = 1
+    """The weight is this power of two times what is packed: a weight of few bits would leave the accumulators coarse."""
+    added: AddedColumns | None = None
+    """What is not packed, but added to it: ``weight = (packed + added) * gain``."""
+    input_range: Range = NARROW
+    """The activations', zero point included: the bias has taken it into account."""
 
     def __post_init__(self) -> None:
+        assert self.packing is not None or (self.gain == 1 and self.added is None)
         if self.packing is not None:
-            self.packing.check(self.weight)
+            assert not (self.weight % self.gain).any()
+            self.packing.check(self._packed_values())
+
+    def _packed_values(self) -> NDArray[np.int8]:
+        values = self.weight // self.gain
+        if self.added is None:
+            return values
+        values = values.astype(np.int16)
+        values[:, self.added.columns] -= self.added.values
+        return values.astype(np.int8)
+
+    @property
+    def structure(self) -> Hashable:
+        """What is compiled into its kernel, beside the shape."""
+        added = None if self.added is None else len(self.added.columns)
+        return self.epilogue.kind, self.weight.shape, self.packing, self.gain, added
 
     @property
     def channels(self) -> int:
@@ -69,13 +97,15 @@ class Linear:
                 "quantize the weights to -127..127"
             )
         magnitude = np.abs(self.weight.astype(np.int64)).sum(axis=1)
-        partial = int((2 * NARROW_LIMIT + 1) * magnitude.max(initial=0))
-        Interval.symmetric(partial + int(np.abs(self.kernel_bias(128)).max(initial=0))).require(
+        partial = (OFFSET + self.input_range.limit) * int(magnitude.max(initial=0))
+        Interval.symmetric(partial + int(np.abs(self.kernel_bias(OFFSET)).max(initial=0))).require(
             "int32", self.name, "the accumulator"
         )
-        reach = NARROW_LIMIT * magnitude
-        low = int((self.bias - reach).min(initial=0))
-        high = int((self.bias + reach).max(initial=0))
+        positive = np.maximum(self.weight, 0).astype(np.int64).sum(axis=1)
+        negative = positive - magnitude
+        lowest, highest = self.input_range.low, self.input_range.limit
+        low = int((self.bias + positive * lowest + negative * highest).min(initial=0))
+        high = int((self.bias + positive * highest + negative * lowest).max(initial=0))
         return self.epilogue.bounds(Interval(low, high).require("int32", self.name, "the accumulator"))
 
     def kernel_bias(self, zero_point: int) -> NDArray[np.int64]:
@@ -86,13 +116,18 @@ class Linear:
 
     def parameters(self, layout: PackedLayout, zero_point: int) -> list[NDArray[Any]]:
         """The kernel's constants in the order of its arguments."""
-        weight = layout.pack(self.weight)
-        stored = weight if self.packing is None else self.packing.pack(weight.ravel())
-        arrays: list[NDArray[Any]] = [stored, self.kernel_bias(zero_point).astype(np.int32)]
+        arrays = self._stored_weight(layout)
+        arrays.append(self.kernel_bias(zero_point).astype(np.int32))
         arrays += channel_arrays(self.epilogue, self.channels)
         if scalars := self.epilogue.scalars():
             arrays.append(np.array(scalars, np.int32))
         return arrays
+
+    def _stored_weight(self, layout: PackedLayout) -> list[NDArray[Any]]:
+        if self.packing is None:
+            return [layout.pack(self.weight)]
+        arrays: list[NDArray[Any]] = [self.packing.pack(layout.pack(self._packed_values()).ravel())]
+        return arrays if self.added is None else [*arrays, self.added.values, self.added.index(self.inputs)]
 
 
 def linear_kernel(linear: Linear, rows: int, layout: PackedLayout, zero_point: int, output_zero_point: int) -> Any:
@@ -103,14 +138,11 @@ def linear_kernel(linear: Linear, rows: int, layout: PackedLayout, zero_point: i
     n, k = linear.channels, linear.inputs
     epilogue = linear.epilogue
     x = te.placeholder((rows, k), "uint8" if zero_point else "int8", name="x")
-    if linear.packing is None:
-        weight = stored = te.placeholder(layout.shape(n, k), "int8", name="weight")
-    else:
-        stored = te.placeholder((linear.packing.bytes(n * k),), "uint8", name="packed_weight")
-        weight = weight_stage(linear.packing, stored, layout, n, k)
+    stored = weight_stage(linear.packing, linear.gain, linear.added, layout, n, k)
+    weight = stored.weight
     bias = te.placeholder((n,), "int32", name="bias")
     channel_count = len(channel_arrays(epilogue, n))
-    channel = [te.placeholder((n,), "int32", name=name) for name in ("shift", "multiplier")[:channel_count]]
+    channel = [te.placeholder((n,), "int32", name=name) for name in CHANNEL_ARRAYS[:channel_count]]
     scalar_count = len(epilogue.scalars())
     scalars = te.placeholder((max(scalar_count, 1),), "int32", name="scalars")
     residual = te.placeholder((rows, n), "int16", name="residual")
@@ -135,7 +167,7 @@ def linear_kernel(linear: Linear, rows: int, layout: PackedLayout, zero_point: i
         return ex.store_narrow(value, output_zero_point) if epilogue.output_dtype == "int8" else value
 
     output = te.compute((rows, n), element, name="output")
-    arguments = [x, stored, bias, *channel]
+    arguments = [x, *stored.arguments, bias, *channel]
     if scalar_count:
         arguments.append(scalars)
     if epilogue.takes_residual:

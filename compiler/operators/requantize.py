@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from ...errors import BoundsError
 from . import expressions as ex
 from .fixed_point import (
-    NARROW_LIMIT,
     WIDE_LIMIT,
     Int64Array,
     rounding_multiply_high,
     rounding_shift_right,
-    saturate,
     saturate_int16,
 )
 from .interval import Interval, multiply_high
+from .value_range import NARROW, Range
 
 MAX_MULTIPLIER = 2**15 - 1
 MAX_SHIFT = 30
@@ -34,7 +33,7 @@ MAX_SHIFT = 30
 class Requantize:
     """int32 accumulators to narrow or wide values, per channel or with one scale.
 
-    ``q -> saturate(rounding_multiply_high(saturate_int16(rounding_shift_right(q, shift)), multiplier), limit)``
+    ``q -> clamp(rounding_multiply_high(saturate_int16(rounding_shift_right(q, shift)), multiplier) + zero_point)``
 
     The shift leaves as many bits as the multiplication can use: a wide result needs all 15 bits of its multiplier, a
     narrow one balances the bits of the shifted value against those of the multiplier.
@@ -45,15 +44,14 @@ class Requantize:
     """[N] or [1], in 0..32767."""
     shift: NDArray[np.int32]
     """[N] or [1], in 0..30."""
-    limit: int
-    low: int
-    """The lower clamp: ``-limit``, or 0 where a ReLU is folded in."""
+    output: Range
+    """Where the result is clamped; from its zero point on where a ReLU is folded in."""
 
     @classmethod
-    def from_ratio(cls, operator: str, ratio: NDArray[np.float64], limit: int, *, relu: bool = False) -> Requantize:
+    def from_ratio(cls, operator: str, ratio: NDArray[np.float64], output: Range) -> Requantize:
         """Represents ``ratio = input scale / output scale``, one or one per channel; BoundsError if it is 1 or more."""
         ratio = np.atleast_1d(np.asarray(ratio, np.float64))
-        target = 2.0**14 if limit > NARROW_LIMIT else math.sqrt(limit * 2.0**15) / math.sqrt(2)
+        target = math.sqrt(output.reach * 2.0**15) / math.sqrt(2) if output.is_narrow else 2.0**14
         with np.errstate(divide="ignore", over="ignore"):
             shift = np.ceil(np.log2(target / (ratio * 2.0**15)))
         shift = np.clip(np.where(np.isfinite(shift), shift, MAX_SHIFT), 0, MAX_SHIFT)
@@ -69,12 +67,12 @@ class Requantize:
                 f"{operator}: the input scale is {float(ratio.max()):.3g} times the output scale, at most 1 can be "
                 "represented; quantize again with more calibration data, or coarser scales"
             )
-        return cls(operator, multiplier.astype(np.int32), shift.astype(np.int32), limit, 0 if relu else -limit)
+        return cls(operator, multiplier.astype(np.int32), shift.astype(np.int32), output)
 
     def oracle(self, q: Int64Array) -> Int64Array:
-        """q: [..., N] int32 accumulators; result [..., N] within ``[low, limit]``."""
+        """q: [..., N] int32 accumulators; result [..., N] within the output's range."""
         lanes = saturate_int16(rounding_shift_right(q, self.shift.astype(np.int64)))
-        return np.clip(rounding_multiply_high(lanes, self.multiplier.astype(np.int64)), self.low, self.limit)
+        return self.output.clamp(rounding_multiply_high(lanes, self.multiplier.astype(np.int64)))
 
     def rounding_bias(self) -> NDArray[np.int64]:
         """What the shift's rounding adds before it: kernels fold it into the bias."""
@@ -84,32 +82,38 @@ class Requantize:
         """Proves the shift's rounding cannot overflow; the result's range."""
         (q + int(self.rounding_bias().max())).require("int32", self.operator, "the accumulator")
         multiply_high(Interval(-(2**15), 2**15 - 1), int(self.multiplier.max()), self.operator, "requantization")
-        return Interval(self.low, self.limit)
+        return self.output.interval
 
 
-def requantize_expression(rounded: ex.Expr, shift: ex.Expr, multiplier: ex.Expr, low: int, limit: int) -> ex.Expr:
-    """TE: ``rounded`` is the int32 accumulator with bias and rounding already added; the result is int16."""
+def requantize_expression(
+    rounded: ex.Expr, shift: ex.Expr, multiplier: ex.Expr, output: Range, *scalars: ex.Expr
+) -> ex.Expr:
+    """TE: ``rounded`` is the int32 accumulator with bias and rounding already added; the result is int16.
+
+    ``scalars`` are the output range's.
+    """
     lanes = ex.saturate_int16(rounded >> shift)
-    return ex.clamp(ex.rounding_multiply_high(lanes, multiplier.astype("int16")), low, limit)
+    return output.expression(ex.rounding_multiply_high(lanes, multiplier.astype("int16")), *scalars)
 
 
 @dataclass(frozen=True)
 class Narrow:
     """Wide values to narrow ones with one scale.
 
-    ``q -> saturate(rounding_multiply_high(rounding_multiply_high(2 q, mantissa), power), 127)``: the mantissa has 15
-    bits, and multiplying by a power of two is a rounding shift by a run-time constant.
+    ``q -> clamp(rounding_multiply_high(rounding_multiply_high(2 q, mantissa), power) + zero_point)``: the mantissa has
+    15 bits, and multiplying by a power of two is a rounding shift by a run-time constant.
     """
 
     operator: str
     mantissa: int
     power: int
+    output: Range = NARROW
 
     @classmethod
-    def from_ratio(cls, operator: str, ratio: float) -> Narrow:
+    def from_ratio(cls, operator: str, ratio: float, output: Range = NARROW) -> Narrow:
         """Represents ``ratio = input scale / output scale``; BoundsError if it is 1 or more."""
         if 0 <= ratio < 2.0**-15:
-            return cls(operator, 0, 1)
+            return cls(operator, 0, 1, output)
         shift = -math.floor(math.log2(ratio)) if ratio < 1 else 0
         mantissa = math.floor(ratio * 2.0 ** (14 + shift) + 0.5) if shift else 0
         if mantissa > MAX_MULTIPLIER:
@@ -119,28 +123,29 @@ class Narrow:
                 f"{operator}: the wide scale is {ratio:.3g} times the narrow one, it must be less than 1; "
                 "quantize again with more calibration data"
             )
-        return cls(operator, mantissa, 2 ** (15 - shift))
+        return cls(operator, mantissa, 2 ** (15 - shift), output)
 
     def oracle(self, q: Int64Array) -> Int64Array:
-        """q: any shape, ``|q| <= 16383``; the same shape, ``|result| <= 127``."""
+        """q: any shape, ``|q| <= 16383``; the same shape, narrow."""
         scaled = rounding_multiply_high(2 * q, self.mantissa)
-        return saturate(rounding_multiply_high(scaled, self.power), NARROW_LIMIT)
+        return self.output.clamp(rounding_multiply_high(scaled, self.power))
 
     def scalars(self) -> list[int]:
         """What :func:`narrow_expression` takes, in order."""
-        return [self.mantissa, self.power]
+        return [self.mantissa, self.power, *self.output.scalars()]
 
     def bounds(self, q: Interval) -> Interval:
         """The result's range, every factor proven to fit int16."""
         scaled = multiply_high(q * 2, self.mantissa, self.operator, "narrowing")
-        return multiply_high(scaled, self.power, self.operator, "narrowing").clamp(Interval.symmetric(NARROW_LIMIT))
+        narrow = multiply_high(scaled, self.power, self.operator, "narrowing")
+        return (narrow + self.output.zero_point).clamp(self.output.interval)
 
 
-def narrow_expression(q: ex.Expr, mantissa: ex.Expr, power: ex.Expr) -> ex.Expr:
-    """TE: int16 ``q``; int16 result within the narrow limit."""
+def narrow_expression(q: ex.Expr, mantissa: ex.Expr, power: ex.Expr, output: Range, *scalars: ex.Expr) -> ex.Expr:
+    """TE: int16 ``q``; int16 result within ``output``, whose scalars are the last."""
     doubled = q + q
     scaled = ex.rounding_multiply_high(doubled, mantissa.astype("int16"))
-    return ex.clamp(ex.rounding_multiply_high(scaled, power.astype("int16")), -NARROW_LIMIT, NARROW_LIMIT)
+    return output.expression(ex.rounding_multiply_high(scaled, power.astype("int16")), *scalars)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from tvm import te
 
 from . import expressions as ex
-from .fixed_point import NARROW_LIMIT, WIDE_LIMIT, Int64Array
+from .fixed_point import WIDE_LIMIT, Int64Array
 from .interval import Interval
+from .value_range import NARROW, Range
 
 INDEX_SHIFT = 3
 ENTRIES = 2 * (WIDE_LIMIT + 1) >> INDEX_SHIFT
@@ -29,12 +30,12 @@ class Tanh:
     table: NDArray[np.int8]
 
     @classmethod
-    def from_scales(cls, name: str, input_scale: float, output_scale: float) -> Tanh:
+    def from_scales(cls, name: str, input_scale: float, output_scale: float, output: Range = NARROW) -> Tanh:
         """Each entry is tanh at the middle of the inputs that share it, halves rounded up."""
         middle = (np.arange(ENTRIES) << INDEX_SHIFT) + (1 << INDEX_SHIFT) / 2 - 0.5 - (WIDE_LIMIT + 1)
         with np.errstate(over="ignore"):
             values = np.floor(np.tanh(middle * input_scale) / output_scale + 0.5)
-        return cls(name, np.clip(values, -NARROW_LIMIT, NARROW_LIMIT).astype(np.int8))
+        return cls(name, np.clip(values + output.zero_point, output.low, output.limit).astype(np.int8))
 
     def oracle(self, q: Int64Array) -> Int64Array:
         """q: any shape, wide; the same shape, narrow."""

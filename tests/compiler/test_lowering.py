@@ -13,9 +13,10 @@ from intbert.compiler.graph import INPUTS, IntegerGraph, Step
 from intbert.compiler.lowering import lower
 from intbert.compiler.model import Activation, HeadKind, Quantization, QuantizedModel, WeightTensor
 from intbert.compiler.operators.epilogues import Activated, Quantized, ResidualAdd
-from intbert.compiler.operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
+from intbert.compiler.operators.fixed_point import WIDE_LIMIT
 from intbert.compiler.operators.linear import Linear
 from intbert.compiler.operators.pooling import FirstToken
+from intbert.compiler.operators.value_range import NARROW
 from intbert.compiler.oracle import interpret
 from intbert.errors import BoundsError, QuantizedModelError
 
@@ -104,7 +105,7 @@ def test_epilogues() -> None:
     assert isinstance(gelu["layers.0.intermediate"], Activated)
     relu = epilogues(tiny_model("Bert", HeadKind.NONE, relu=True))["layers.0.intermediate"]
     assert isinstance(relu, Quantized)
-    assert (relu.requantize.low, relu.requantize.limit) == (0, NARROW_LIMIT)
+    assert relu.requantize.output == NARROW.from_zero()
 
 
 def test_position_rows_before_the_offset_are_dropped() -> None:
@@ -114,11 +115,28 @@ def test_position_rows_before_the_offset_are_dropped() -> None:
     np.testing.assert_array_equal(lower(model).steps[0].operator.position, position[2:])  # type: ignore[union-attr]
 
 
-def test_other_bits_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("name", "quantization", "message"),
+    [
+        ("attention_sum", Quantization(1e-3, 16), "has 16 bits and the zero point 0; .* in 15 bits"),
+        ("attention_stream", Quantization(1e-3, 15, 3), "has 15 bits and the zero point 3; .* without one"),
+        ("attention_hidden", Quantization(1e-3, 9), "has 9 bits; linears read at most 8"),
+        ("key", Quantization(1e-3, 8, -5), "has the zero point -5; .* it must be 0"),
+    ],
+)
+def test_activations_that_are_refused(name: str, quantization: Quantization, message: str) -> None:
     model = MODELS[HeadKind.MASKED_LM]
-    activations = {**model.activations, "layers.0.attention_sum": Quantization(1e-3, 16)}
-    with pytest.raises(QuantizedModelError, match=r"layers\.0\.attention_sum has 16 bits.*8 or 15"):
+    activations = {**model.activations, f"layers.0.{name}": quantization}
+    with pytest.raises(QuantizedModelError, match=rf"layers\.0\.{name} {message}"):
         lower(replace(model, activations=activations))
+
+
+def test_logits_need_one_scale() -> None:
+    model = MODELS[HeadKind.SEQUENCE_CLASSIFICATION]
+    weight = model.weight("head.classifier.weight")
+    per_row = WeightTensor(weight.values, np.full(len(weight.values), 0.1))
+    with pytest.raises(QuantizedModelError, match=r"head\.classifier\.weight has a scale per row"):
+        lower(replace(model, weights={**model.weights, "head.classifier.weight": per_row}))
 
 
 @pytest.mark.parametrize("name", ["layers.0.key.weight", "layers.0.output.bias", "head.decoder.weight"])

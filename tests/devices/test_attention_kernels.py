@@ -13,6 +13,7 @@ from intbert.compiler.operators.attention_scores import AttentionScores
 from intbert.compiler.operators.attention_values import AttentionValues
 from intbert.compiler.operators.masked_softmax import MaskedSoftmax
 from intbert.compiler.operators.requantize import Requantize
+from intbert.compiler.operators.value_range import NARROW
 from intbert.targets import get_target
 
 from ..schedules.linear_cases import Array
@@ -38,7 +39,7 @@ def attention(heads: int, head_dim: int) -> Attention:
         heads,
         AttentionScores("scores", head_dim),
         MaskedSoftmax.from_scale("softmax", 2e-4),
-        AttentionValues("values", Requantize.from_ratio("values", np.array([1 / 300]), 127)),
+        AttentionValues("values", Requantize.from_ratio("values", np.array([1 / 300]), NARROW)),
     )
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import tvm
 from intbert.compiler.kernels import Kernel, Shape, build_kernel
 from intbert.compiler.operators.epilogues import Activated, Epilogue, Logits, Quantized, ResidualAdd
-from intbert.compiler.operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
 from intbert.compiler.operators.gelu import Gelu
 from intbert.compiler.operators.linear import Linear
 from intbert.compiler.operators.requantize import Narrow, Requantize, Rescale
+from intbert.compiler.operators.value_range import NARROW, WIDE, Range
 from intbert.schedules.intrinsics.fixed_point import lowering_for
 from intbert.schedules.linear import activation_zero_point, weight_layout
 from intbert.targets import get_target
@@ -28,14 +28,14 @@ def epilogues(channels: int) -> dict[str, Epilogue]:
     random = np.random.default_rng(channels)
     ratio = 2.0 ** random.uniform(-16, -4, channels)
 
-    def requantize(limit: int, relu: bool = False) -> Requantize:
-        return Requantize.from_ratio("layer", ratio, limit, relu=relu)
+    def requantize(output: Range) -> Requantize:
+        return Requantize.from_ratio("layer", ratio, output)
 
-    wide = requantize(WIDE_LIMIT)
+    wide = requantize(WIDE)
     gelu = Gelu.from_scale("layer", 2e-3)
     return {
-        "narrow": Quantized(requantize(NARROW_LIMIT)),
-        "relu": Quantized(requantize(NARROW_LIMIT, relu=True)),
+        "narrow": Quantized(requantize(NARROW)),
+        "relu": Quantized(requantize(NARROW.from_zero())),
         "wide": Quantized(wide),
         "gelu_narrow": Activated(wide, gelu, Narrow.from_ratio("layer", 0.02)),
         "gelu_wide": Activated(wide, gelu, Rescale.from_ratio("layer", 0.7)),

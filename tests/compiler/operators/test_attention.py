@@ -17,6 +17,7 @@ from intbert.compiler.operators.fixed_point import NARROW_LIMIT
 from intbert.compiler.operators.interval import Interval
 from intbert.compiler.operators.masked_softmax import PROBABILITY_ONE, MaskedSoftmax
 from intbert.compiler.operators.requantize import Requantize
+from intbert.compiler.operators.value_range import NARROW
 from intbert.errors import BoundsError
 from tvm import te
 
@@ -41,7 +42,7 @@ def attention(heads: int, head_dim: int, scale: float = 1e-3, ratio: float = 1 /
         heads,
         AttentionScores("layer.scores", head_dim),
         MaskedSoftmax.from_scale("layer.softmax", scale),
-        AttentionValues("layer.values", Requantize.from_ratio("layer.values", np.array([ratio]), NARROW_LIMIT)),
+        AttentionValues("layer.values", Requantize.from_ratio("layer.values", np.array([ratio]), NARROW)),
     )
 
 

@@ -14,6 +14,7 @@ from intbert.compiler.operators.masked_softmax import MaskedSoftmax
 from intbert.compiler.operators.pooling import MeanPooling
 from intbert.compiler.operators.requantize import Narrow, Requantize, Rescale
 from intbert.compiler.operators.tanh import Tanh
+from intbert.compiler.operators.value_range import Range
 
 from .draws import Int64Array, integers, masks, ratios
 
@@ -52,7 +53,7 @@ def requantize(q: int, ratio: float, limit: int) -> int:
 
 @given(ratios(2.0**-30, 0.999), st.sampled_from([NARROW, WIDE]), st.integers(-(2**30), 2**30))
 def test_requantize(ratio: float, limit: int, q: int) -> None:
-    oracle = Requantize.from_ratio("layer", np.array([ratio]), limit).oracle(np.array([q]))
+    oracle = Requantize.from_ratio("layer", np.array([ratio]), Range(-limit, limit)).oracle(np.array([q]))
     assert oracle.tolist() == [requantize(q, ratio, limit)]
 
 

@@ -15,6 +15,7 @@ from intbert.compiler.operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
 from intbert.compiler.operators.gelu import Gelu
 from intbert.compiler.operators.linear import Linear, linear_kernel
 from intbert.compiler.operators.requantize import Narrow, Requantize, Rescale
+from intbert.compiler.operators.value_range import NARROW, WIDE, Range
 from intbert.compiler.packing import Packing
 from intbert.errors import BoundsError
 from intbert.schedules.layout import ROW_MAJOR, PackedLayout
@@ -26,21 +27,21 @@ from .draws import Int64Array, integers, ratios
 Ratios = np.ndarray
 
 
-def requantize(ratio: Ratios, limit: int, relu: bool = False) -> Requantize:
-    return Requantize.from_ratio("layer", ratio, limit, relu=relu)
+def requantize(ratio: Ratios, output: Range) -> Requantize:
+    return Requantize.from_ratio("layer", ratio, output)
 
 
 EPILOGUES: dict[str, Callable[[Ratios, float], Epilogue]] = {
-    "narrow": lambda ratio, _: Quantized(requantize(ratio, NARROW_LIMIT)),
-    "relu": lambda ratio, _: Quantized(requantize(ratio, NARROW_LIMIT, relu=True)),
-    "wide": lambda ratio, _: Quantized(requantize(ratio, WIDE_LIMIT)),
+    "narrow": lambda ratio, _: Quantized(requantize(ratio, NARROW)),
+    "relu": lambda ratio, _: Quantized(requantize(ratio, NARROW.from_zero())),
+    "wide": lambda ratio, _: Quantized(requantize(ratio, WIDE)),
     "gelu_narrow": lambda ratio, other: Activated(
-        requantize(ratio, WIDE_LIMIT), Gelu.from_scale("layer", 2e-3), Narrow.from_ratio("layer", other / 2)
+        requantize(ratio, WIDE), Gelu.from_scale("layer", 2e-3), Narrow.from_ratio("layer", other / 2)
     ),
     "gelu_wide": lambda ratio, other: Activated(
-        requantize(ratio, WIDE_LIMIT), Gelu.from_scale("layer", 2e-3), Rescale.from_ratio("layer", other)
+        requantize(ratio, WIDE), Gelu.from_scale("layer", 2e-3), Rescale.from_ratio("layer", other)
     ),
-    "residual_add": lambda ratio, other: ResidualAdd(requantize(ratio, WIDE_LIMIT), Rescale.from_ratio("layer", other)),
+    "residual_add": lambda ratio, other: ResidualAdd(requantize(ratio, WIDE), Rescale.from_ratio("layer", other)),
     "logits": lambda _, __: Logits(),
 }
 

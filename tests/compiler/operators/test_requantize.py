@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from intbert.compiler.operators import expressions as ex
 from intbert.compiler.operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
@@ -17,35 +20,63 @@ from intbert.compiler.operators.requantize import (
     requantize_expression,
     rescale_expression,
 )
+from intbert.compiler.operators.value_range import NARROW, WIDE, Range
 from intbert.errors import BoundsError
 
-from .compiled import Processor, elementwise, every_processor
+from .compiled import HOST, PROCESSORS, Processor, elementwise, every_processor
 from .draws import ratios
 
-WIDE = np.arange(-WIDE_LIMIT, WIDE_LIMIT + 1)
-"""Every wide value."""
-PADDED = np.append(WIDE, 0)
+WIDE_VALUES = np.arange(-WIDE_LIMIT, WIDE_LIMIT + 1)
+PADDED = np.append(WIDE_VALUES, 0)
 LARGEST = 2**31 - 1 - 2**29
 """An accumulator to which any rounding can be added."""
 
 
-def to_narrow(q: ex.Expr, rounding: ex.Expr, shift: ex.Expr, multiplier: ex.Expr) -> ex.Expr:
-    return requantize_expression(q + rounding, shift, multiplier, -NARROW_LIMIT, NARROW_LIMIT)
+RANGES = {
+    "narrow": NARROW,
+    "relu": NARROW.from_zero(),
+    "wide": WIDE,
+    "2 bits": Range(-1, 1),
+    "4 bits": Range(-8, 7),
+    "4 bits, zero at -3": Range(-7, 7, -3),
+    "zero at the end": Range(-128, 127, -128),
+    "zero at 100": Range(-128, 127, 100),
+    "relu, zero at -100": Range(-128, 127, -100).from_zero(),
+}
+NARROW_RANGES = {name: output for name, output in RANGES.items() if output.is_narrow}
+ON_LESSER = ("narrow", "relu", "wide", "4 bits, zero at -3")
 
 
-def to_relu(q: ex.Expr, rounding: ex.Expr, shift: ex.Expr, multiplier: ex.Expr) -> ex.Expr:
-    return requantize_expression(q + rounding, shift, multiplier, 0, NARROW_LIMIT)
+def on_processors(ranges: dict[str, Range]) -> pytest.MarkDecorator:
+    """Every range on this machine, one of each kind on lesser ones."""
+    return pytest.mark.parametrize(
+        ("processor", "output"),
+        [
+            pytest.param(*parameter.values, output, marks=parameter.marks, id=f"{parameter.id}-{name}")
+            for parameter in PROCESSORS
+            for name, output in ranges.items()
+            if parameter.values[0] == HOST or name in ON_LESSER
+        ],
+    )
 
 
-def to_wide(q: ex.Expr, rounding: ex.Expr, shift: ex.Expr, multiplier: ex.Expr) -> ex.Expr:
-    return requantize_expression(q + rounding, shift, multiplier, -WIDE_LIMIT, WIDE_LIMIT)
+every_range = pytest.mark.parametrize("output", RANGES.values(), ids=list(RANGES))
 
 
-KINDS = [
-    pytest.param(to_narrow, NARROW_LIMIT, False, id="narrow"),
-    pytest.param(to_relu, NARROW_LIMIT, True, id="relu"),
-    pytest.param(to_wide, WIDE_LIMIT, False, id="wide"),
-]
+@cache
+def requantize_to(output: Range) -> Callable[..., ex.Expr]:
+    def expression(q: ex.Expr, rounding: ex.Expr, shift: ex.Expr, multiplier: ex.Expr, *zero: ex.Expr) -> ex.Expr:
+        return requantize_expression(q + rounding, shift, multiplier, output, *zero)
+
+    return expression
+
+
+@cache
+def narrow_to(output: Range) -> Callable[..., ex.Expr]:
+    def expression(q: ex.Expr, mantissa: ex.Expr, power: ex.Expr, *zero: ex.Expr) -> ex.Expr:
+        return narrow_expression(q, mantissa, power, output, *zero)
+
+    return expression
 
 
 def accumulators(ratio: float, limit: int, seed: int) -> np.ndarray:
@@ -61,94 +92,98 @@ def accumulators(ratio: float, limit: int, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(parts))
 
 
-@every_processor
-@pytest.mark.parametrize(("expression", "limit", "relu"), KINDS)
-def test_requantize_kernel(processor: Processor, expression, limit: int, relu: bool) -> None:
-    kernel = elementwise(processor, expression, ["int32"], 3, 8192)
+@on_processors(RANGES)
+def test_requantize_kernel(processor: Processor, output: Range) -> None:
+    kernel = elementwise(processor, requantize_to(output), ["int32"], 3 + len(output.scalars()), 8192)
 
+    @settings(max_examples=50)
     @given(ratios(2.0**-40, 0.999), st.integers(0, 2**32 - 1))
     def check(ratio: float, seed: int) -> None:
-        requantize = Requantize.from_ratio("layer", np.array([ratio]), limit, relu=relu)
-        q = accumulators(ratio, limit, seed)
-        scalars = [requantize.rounding_bias()[0], requantize.shift[0], requantize.multiplier[0]]
+        requantize = Requantize.from_ratio("layer", np.array([ratio]), output)
+        q = accumulators(ratio, output.reach, seed)
+        scalars = [requantize.rounding_bias()[0], requantize.shift[0], requantize.multiplier[0], *output.scalars()]
         (result,) = kernel(q, np.array(scalars))
         np.testing.assert_array_equal(result, requantize.oracle(q))
 
     check()
 
 
-@pytest.mark.parametrize(("limit", "tolerance"), [(NARROW_LIMIT, 0.6), (WIDE_LIMIT, 1.5)], ids=["narrow", "wide"])
+@every_range
 @given(ratio=ratios(2.0**-40, 0.999), seed=st.integers(0, 2**32 - 1))
-def test_requantize_is_the_ratio(limit: int, tolerance: float, ratio: float, seed: int) -> None:
-    requantize = Requantize.from_ratio("layer", np.array([ratio]), limit)
-    q = accumulators(ratio, limit, seed)
+def test_requantize_is_the_ratio(output: Range, ratio: float, seed: int) -> None:
+    requantize = Requantize.from_ratio("layer", np.array([ratio]), output)
+    q = accumulators(ratio, output.reach, seed)
     result = requantize.oracle(q)
-    assert np.abs(result - np.clip(q * ratio, -limit, limit)).max() <= tolerance
+    real = np.clip(q * ratio + output.zero_point, output.low, output.limit)
+    assert np.abs(result - real).max() <= (0.6 if output.is_narrow else 1.5)
     assert (np.diff(result) >= 0).all()
-    proven = requantize.bounds(Interval.symmetric(LARGEST))
-    assert proven.low <= result.min()
-    assert result.max() <= proven.high
-    relu = Requantize.from_ratio("layer", np.array([ratio]), limit, relu=True)
-    np.testing.assert_array_equal(relu.oracle(q), np.maximum(result, 0))
+    assert requantize.bounds(Interval.symmetric(LARGEST)) == output.interval
+    assert output.low <= result.min()
+    assert result.max() <= output.limit
+    relu = Requantize.from_ratio("layer", np.array([ratio]), output.from_zero())
+    if output.reach == output.from_zero().reach:
+        np.testing.assert_array_equal(relu.oracle(q), np.maximum(result, output.zero_point))
 
 
 @given(st.lists(ratios(2.0**-40, 0.999), min_size=1, max_size=9))
 def test_channels_are_independent(drawn: list[float]) -> None:
-    together = Requantize.from_ratio("layer", np.array(drawn), WIDE_LIMIT)
+    together = Requantize.from_ratio("layer", np.array(drawn), WIDE)
     q = np.random.default_rng(0).integers(-(2**24), 2**24, (50, len(drawn)))
     for channel, ratio in enumerate(drawn):
-        alone = Requantize.from_ratio("layer", np.array([ratio]), WIDE_LIMIT)
+        alone = Requantize.from_ratio("layer", np.array([ratio]), WIDE)
         np.testing.assert_array_equal(together.oracle(q)[:, channel], alone.oracle(q[:, channel]))
 
 
 def test_no_ratio_gives_nothing() -> None:
-    requantize = Requantize.from_ratio("layer", np.array([0.0, 0.5]), NARROW_LIMIT)
+    requantize = Requantize.from_ratio("layer", np.array([0.0, 0.5]), NARROW)
     assert requantize.oracle(np.array([[LARGEST, 10]])).tolist() == [[0, 5]]
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1.5, 1e300, np.inf, np.nan])
-@pytest.mark.parametrize("limit", [NARROW_LIMIT, WIDE_LIMIT], ids=["narrow", "wide"])
-def test_ratio_of_one_or_more_is_refused(ratio: float, limit: int) -> None:
+@pytest.mark.parametrize("output", [NARROW, WIDE], ids=["narrow", "wide"])
+def test_ratio_of_one_or_more_is_refused(ratio: float, output: Range) -> None:
     with pytest.raises(BoundsError, match=r"layers\.3\.output: the input scale"):
-        Requantize.from_ratio("layers.3.output", np.array([0.1, ratio]), limit)
+        Requantize.from_ratio("layers.3.output", np.array([0.1, ratio]), output)
 
 
-@given(ratios(2.0**-40, 0.999), st.sampled_from([NARROW_LIMIT, WIDE_LIMIT]))
-def test_requantize_bounds_at_the_edge(ratio: float, limit: int) -> None:
-    requantize = Requantize.from_ratio("layer", np.array([ratio]), limit)
+@given(ratios(2.0**-40, 0.999), st.sampled_from([NARROW, WIDE]))
+def test_requantize_bounds_at_the_edge(ratio: float, output: Range) -> None:
+    requantize = Requantize.from_ratio("layer", np.array([ratio]), output)
     room = 2**31 - 1 - int(requantize.rounding_bias()[0])
-    assert requantize.bounds(Interval(-(2**31), room)) == Interval.symmetric(limit)
+    assert requantize.bounds(Interval(-(2**31), room)) == output.interval
     with pytest.raises(BoundsError, match="layer: the accumulator"):
         requantize.bounds(Interval(0, room + 1))
 
 
 def test_multiplier_must_be_int16() -> None:
     def bounds(multiplier: int) -> Interval:
-        return Requantize("layer", np.array([multiplier]), np.array([1]), NARROW_LIMIT, 0).bounds(Interval(0, 1))
+        return Requantize("layer", np.array([multiplier]), np.array([1]), NARROW.from_zero()).bounds(Interval(0, 1))
 
     assert bounds(2**15 - 1) == Interval(0, NARROW_LIMIT)
     with pytest.raises(BoundsError, match="layer: multiplier of requantization"):
         bounds(2**15)
 
 
-@every_processor
-def test_narrow_kernel(processor: Processor) -> None:
-    kernel = elementwise(processor, narrow_expression, ["int16"], 2, len(PADDED))
+@on_processors(NARROW_RANGES)
+def test_narrow_kernel(processor: Processor, output: Range) -> None:
+    kernel = elementwise(processor, narrow_to(output), ["int16"], 2 + len(output.scalars()), len(PADDED))
 
+    @settings(max_examples=50)
     @given(ratios(2.0**-18, 0.999))
     def check(ratio: float) -> None:
-        narrow = Narrow.from_ratio("layer", ratio)
+        narrow = Narrow.from_ratio("layer", ratio, output)
         (result,) = kernel(PADDED, np.array(narrow.scalars()))
         np.testing.assert_array_equal(result, narrow.oracle(PADDED))
 
     check()
 
 
-@given(ratios(2.0**-18, 0.999))
-def test_narrow_is_the_ratio(ratio: float) -> None:
-    narrow = Narrow.from_ratio("layer", ratio)
-    result = narrow.oracle(WIDE)
-    real = np.clip(WIDE * ratio, -NARROW_LIMIT, NARROW_LIMIT)
+@pytest.mark.parametrize("output", NARROW_RANGES.values(), ids=list(NARROW_RANGES))
+@given(ratio=ratios(2.0**-18, 0.999))
+def test_narrow_is_the_ratio(output: Range, ratio: float) -> None:
+    narrow = Narrow.from_ratio("layer", ratio, output)
+    result = narrow.oracle(WIDE_VALUES)
+    real = np.clip(WIDE_VALUES * ratio + output.zero_point, output.low, output.limit)
     # Two roundings: of the mantissa's product, worth up to ratio, then of the shift.
     assert np.abs(result - real).max() <= 0.51 + ratio
     assert (np.diff(result) >= 0).all()
@@ -159,7 +194,7 @@ def test_narrow_is_the_ratio(ratio: float) -> None:
 
 @pytest.mark.parametrize("ratio", [0.0, 1e-320, 2.0**-30])
 def test_tiny_ratio_narrows_to_nothing(ratio: float) -> None:
-    assert not Narrow.from_ratio("layer", ratio).oracle(WIDE).any()
+    assert not Narrow.from_ratio("layer", ratio).oracle(WIDE_VALUES).any()
 
 
 @pytest.mark.parametrize("ratio", [1.0, 0.99999, 1e300, float("inf"), float("nan")])
@@ -184,8 +219,8 @@ def test_rescale_kernel(processor: Processor) -> None:
 @given(ratios(2.0**-20, 1.9999))
 def test_rescale_is_the_ratio(ratio: float) -> None:
     rescale = Rescale.from_ratio("layer", ratio)
-    result = rescale.oracle(WIDE)
-    assert np.abs(result - WIDE * ratio).max() <= 1
+    result = rescale.oracle(WIDE_VALUES)
+    assert np.abs(result - WIDE_VALUES * ratio).max() <= 1
     assert (np.diff(result) >= 0).all()
     proven = rescale.bounds(Interval.symmetric(WIDE_LIMIT))
     assert (proven.low, proven.high) == (result.min(), result.max())
