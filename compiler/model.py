@@ -23,7 +23,9 @@ a linear's ``.split``                     [R]        int32: column K + r of its 
                                                      channel ``split[r]`` (outlier channel splitting)
 ========================================  =========  ==========================================
 
-Where :class:`FloatOperators` are present, gamma and beta are float32, and so may biases be.
+Where :class:`FloatOperators` are present, gamma and beta are float32, and so may biases and embedding tables be; the
+channels of an activation that has a tensor ``{activation}.factors`` (float32 [H] or [I]) are multiplied by it before
+they are quantized.
 
 The head's linears are ``head.pooler`` (BERT and RoBERTa classification: dense + tanh; DistilBERT: dense
 + ReLU), ``head.classifier`` (logits), ``head.transform`` + ``head.transform_norm`` (masked LM) and
@@ -214,7 +216,7 @@ class QuantizedModel:
     A mixed model (``float_operators``) has scales only for what its linears read: ``embeddings.output`` and the
     ``context``, ``attention_hidden``, ``activation_output``, ``output_hidden``, ``head.pooler_output``,
     ``head.transform_hidden`` of the above; of ``query``, ``key``, ``value`` and ``probabilities`` where its
-    attention was quantized; and not of the dynamic ones.
+    attention was quantized; of a ``*_stream`` where the residual reads it quantized; and not of the dynamic ones.
     """
 
     architecture: Architecture

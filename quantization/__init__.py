@@ -6,6 +6,7 @@ Importing this package loads neither torch nor transformers; calling it does.
 from .checkpoint import load_float_model
 from .demo import demo_model_folder
 from .float_model import FloatModel
+from .importers import import_quantized
 from .methods import METHODS, Method, get_method
 from .pipeline import quantize
 from .scheme import Scheme
@@ -18,6 +19,7 @@ __all__ = [
     "Scheme",
     "demo_model_folder",
     "get_method",
+    "import_quantized",
     "load_float_model",
     "quantize",
     "read_sentences",

@@ -41,19 +41,20 @@ def _from_folder(folder: Path) -> FloatModel:
         raise CheckpointError(f"{inner / 'config.json'}: not a JSON object; copy it again")
     configuration = read_configuration(config, str(inner / "config.json"), pooling)
     tokenizer = next((place for place in (inner, folder) if (place / TOKENIZER_FILE).is_file()), None)
-    return _assemble(configuration, open_folder(inner), str(inner), folder.resolve().name, tokenizer)
+    return assemble(configuration, open_folder(inner), str(inner), folder.resolve().name, tokenizer)
 
 
 def _from_model(model: PreTrainedModel) -> FloatModel:
     name = type(model).__name__
     config: dict[str, Any] = {**model.config.to_dict(), "architectures": [name]}
     configuration = read_configuration(config, name)
-    return _assemble(configuration, MemoryTensors(model.state_dict()), name, name, None)
+    return assemble(configuration, MemoryTensors(model.state_dict()), name, name, None)
 
 
-def _assemble(
+def assemble(
     configuration: Configuration, source: TensorSource, where: str, name: str, tokenizer: Path | None
 ) -> FloatModel:
+    """The float model whose tensors ``source`` holds; CheckpointError, starting with ``where``, if one is amiss."""
     architecture = configuration.architecture
     base = f"{FAMILIES[architecture.family].base}."
     if bare_tensor("embeddings.word", base) not in source:

@@ -79,6 +79,8 @@ def read_configuration(config: Mapping[str, Any], where: str, mean_pooling: Head
 
 
 def _family(config: Mapping[str, Any], where: str) -> Family:
+    if config.get("model_type") == "ibert":
+        raise CheckpointError(f"{where}: an I-BERT checkpoint is quantized already; `intbert import` reads it")
     try:
         return Family(config.get("model_type"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The sum of word, position and token-type rows as float32, from int8 tables."""
+"""The sum of word, position and token-type rows as float32, from int8 or float32 tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import te
 
+from ....errors import BoundsError
 from .. import expressions as ex
 from .operator import Extents, Plan, RealOperator
 from .quantize import check_scale
@@ -20,15 +21,24 @@ from .ranges import Bounded, Range
 class Table:
     """``values[row] * scale``: one float32 scale, or one a row."""
 
-    values: NDArray[np.int8]
+    values: NDArray[Any]
+    """int8 or float32."""
     scale: NDArray[np.float32]
     """[1] or [rows]."""
 
     @classmethod
-    def of(cls, name: str, values: NDArray[np.int8], scale: NDArray[np.float64]) -> Table:
+    def of(cls, name: str, values: NDArray[Any], scale: NDArray[np.float64]) -> Table:
         """The table ``name``; BoundsError where a scale is no normal float32."""
         scales = [check_scale(name, float(value)) for value in np.atleast_1d(scale)]
+        if values.dtype not in (np.int8, np.float32) or not np.isfinite(values).all():
+            raise BoundsError(f"{name} must hold int8 or finite float32 values; quantize again")
         return cls(values, np.array(scales, np.float32))
+
+    @property
+    def reach(self) -> float:
+        """The largest magnitude of an element."""
+        largest = 128.0 if self.values.dtype == np.int8 else float(np.abs(self.values).max())
+        return largest * float(self.scale.max())
 
     def oracle(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """[..., H] for row numbers [...]; every product is exact."""
@@ -56,7 +66,9 @@ class RealEmbedding(RealOperator):
 
     @property
     def structure(self) -> Hashable:
-        return RealEmbedding, *((table.values.shape, table.scale.shape) for table in self.tables)
+        return RealEmbedding, *(
+            (table.values.shape, str(table.values.dtype), table.scale.shape) for table in self.tables
+        )
 
     @property
     def inputs(self) -> int:
@@ -75,7 +87,7 @@ class RealEmbedding(RealOperator):
         return total.astype(np.float32).reshape(batch * length, -1)
 
     def bounds(self, length: int, *inputs: Bounded) -> Range:
-        magnitude = sum(128 * float(table.scale.max()) for table in self.tables)
+        magnitude = sum(table.reach for table in self.tables)
         return Range.symmetric(magnitude).require(self.name, "the sum of the tables")
 
     def kernel(self, extents: Extents) -> Any:
@@ -85,7 +97,7 @@ class RealEmbedding(RealOperator):
             inputs.append(te.placeholder((batch, length), "int32", name="token_types"))
         tables = [
             (
-                te.placeholder(table.values.shape, "int8", name=f"table{index}"),
+                te.placeholder(table.values.shape, str(table.values.dtype), name=f"table{index}"),
                 te.placeholder(table.scale.shape, "float32", name=f"scale{index}"),
             )
             for index, table in enumerate(self.tables)
