@@ -19,8 +19,8 @@ from .. import integers, structure
 from ..checkpoint import assemble
 from ..configuration import Configuration, read_configuration
 from ..export import export
-from ..pooling import read_json, read_modules
 from ..methods import get_method
+from ..pooling import read_json, read_modules
 from ..tensors import TensorSource, open_folder
 from .folder import CONFIG_FILE
 
@@ -100,7 +100,7 @@ def import_ibert(folder: Path) -> QuantizedModel:
 def _configuration(document: Mapping[str, Any], where: str, pooling: Head | None) -> Configuration:
     if not document.get("quant_mode"):
         raise CheckpointError(
-            f"{where}: quant_mode is off, so its ranges were not trained for integers; fine-tune it with quant_mode=True"
+            f"{where}: quant_mode is off, so no range was trained for integers; fine-tune it with quant_mode=True"
         )
     names = document.get("architectures")
     if isinstance(names, list):
