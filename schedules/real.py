@@ -128,7 +128,9 @@ class RegisterTileAttention:
         batch, block, query = sch.split(row, [workload.batch, None, widest_divisor(length, MAX_QUERIES)])
         head, column = sch.split(channel, [workload.heads, head_dim])
         sch.reorder(batch, head, block, query, column)
-        context = self._tile(sch, workload, "context", query, column, head_dim)
+        _vectorize(sch, column, head_dim, workload.lanes)
+        sch.compute_at(sch.get_sblock("context"), block, preserve_unit_loops=True)
+        context = self._tile(sch, workload, "context_sum", *sch.get_loops(sch.get_sblock("context"))[-2:], head_dim)
         for name in ("probabilities", "reciprocal", "total", "total_lanes", "exponential", "largest"):
             sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
         sch.compute_at(largest_lanes, block, preserve_unit_loops=True)

@@ -143,14 +143,15 @@ class RealAttention(RealOperator):
         scores = te.compute((batch, heads, length, length), score, name="scores")
         probabilities = self._probability_stages(scores, mask, scalars)
         j = te.reduce_axis((0, length), "j")
-        context = te.compute(
+        context_sum = te.compute(
             (batch, heads, length, size),
             lambda b, h, i, c: te.sum(probabilities[b, h, i, j] * value[b, h, j, c], axis=j),
-            name="context",
+            name="context_sum",
         )
+        context = te.compute(context_sum.shape, lambda *at: context_sum(*at).astype("float32"), name="context")
 
         def element(row: Any, channel: Any) -> ex.Expr:
-            result = context[row // length, channel // size, row % length, channel % size].astype("float32")
+            result = context[row // length, channel // size, row % length, channel % size]
             if self.quantize is None:
                 return result
             return quantized_expression(result, scalars, 4 * SCALARS, extents.output_zero_point)
