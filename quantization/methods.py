@@ -154,6 +154,23 @@ _REGISTERED = (
         options="kdlsq:KdlsqOptions",
         trains=True,
     ),
+    Method(
+        _integer_only(
+            "mkqbert",
+            "4-bit weights and activations in the least sensitive layers, 8 bits in the others; MiniLM's distillation",
+            "Tang et al., MKQ-BERT: Quantized BERT with 4-bits Weights and Activations, 2022",
+            weight_bits=4,
+            activation_bits=4,
+            embedding_bits=4,
+        ),
+        "mkqbert:quantize_mkqbert",
+        "4-bit multiplications in a part of the encoder, and fewer than a fifth of the bits.",
+        weight_bits=range(4, 5),
+        activation_bits=range(4, 5),
+        embedding_bits=range(4, 9),
+        options="mkqbert:MkqbertOptions",
+        trains=True,
+    ),
 )
 
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _REGISTERED})
