@@ -16,7 +16,7 @@ PYTHONS := python3 python3.13 python3.12 python3.11 python3.10 python3.14 python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 10))
 UV_VERSION := 0.13.9
 
-.PHONY: help setup test lint format demo bench-peers lock clean distclean
+.PHONY: help setup test lint format demo bench-peers accuracy-table lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ demo: setup ## quantize, compile and run a real model, and cross-compile it for 
 
 bench-peers: setup ## measure other runtimes beside this one; writes build/bench/peers.json
 	@$(PYTHON_IN_VENV) benchmarks/peers.py
+
+accuracy-table: setup ## train, compile and judge every method; writes docs/accuracy.md (ARGS=--quick: a slice)
+	@$(PYTHON_IN_VENV) benchmarks/accuracy.py $(ARGS)
 
 lock: setup ## write requirements/lock.txt anew, keeping the versions in it where they still fit
 	@$(PYTHON_IN_VENV) -m venv $(VENV)-lock
