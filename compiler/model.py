@@ -11,8 +11,8 @@ Tensor names and shapes (``H`` hidden, ``I`` intermediate, ``V`` vocabulary), al
 ``embeddings.position.weight``            [P, H]
 ``embeddings.token_type.weight``          [Y, H]     absent when the family has no token types
 ``embeddings.norm.gamma`` / ``.beta``     [H]        int16
-``layers.{i}.query|key|value.weight``     [H, H]     rows are output channels
-``layers.{i}.attention_output.weight``    [H, H]
+``layers.{i}.query|key|value.weight``     [A, H]     rows are output channels; A: channels of all heads, mostly H
+``layers.{i}.attention_output.weight``    [H, A]
 ``layers.{i}.attention_norm.gamma|beta``  [H]        int16
 ``layers.{i}.intermediate.weight``        [I, H]
 ``layers.{i}.output.weight``              [H, I]
@@ -114,20 +114,24 @@ class Architecture:
     pad_token_id: int
     activation: Activation
     head: Head
+    attention_width: int | None = None
+    """Channels of all attention heads together; None: as many as ``hidden``."""
 
     def __post_init__(self) -> None:
         for name in ("hidden", "layers", "heads", "intermediate", "vocabulary", "positions"):
             if getattr(self, name) < 1:
                 raise QuantizedModelError(f"architecture: {name} is {getattr(self, name)}, it must be positive")
-        if self.hidden % self.heads:
+        if (self.attention_width or self.hidden) % self.heads:
+            width = "hidden size" if self.attention_width is None else "attention width"
             raise QuantizedModelError(
-                f"architecture: hidden size {self.hidden} is not a multiple of {self.heads} attention heads"
+                f"architecture: {width} {self.attention_width or self.hidden} is not a multiple of {self.heads} "
+                "attention heads"
             )
 
     @property
     def head_dim(self) -> int:
         """Channels of one attention head."""
-        return self.hidden // self.heads
+        return (self.attention_width or self.hidden) // self.heads
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,13 @@ def layer_input(layer: int) -> str:
 def encoder_linears(architecture: Architecture) -> list[Linear]:
     """The linears of all encoder layers, in the order in which they run."""
     hidden, intermediate = architecture.hidden, architecture.intermediate
+    attention = architecture.heads * architecture.head_dim
     linears = []
     for layer in range(architecture.layers):
         prefix, source = f"layers.{layer}", layer_input(layer)
-        linears += [Linear(f"{prefix}.{name}", source, hidden, hidden) for name in ("query", "key", "value")]
+        linears += [Linear(f"{prefix}.{name}", source, attention, hidden) for name in ("query", "key", "value")]
         linears += [
-            Linear(f"{prefix}.attention_output", f"{prefix}.context", hidden, hidden),
+            Linear(f"{prefix}.attention_output", f"{prefix}.context", hidden, attention),
             Linear(f"{prefix}.intermediate", f"{prefix}.attention_hidden", intermediate, hidden),
             Linear(f"{prefix}.output", f"{prefix}.activation_output", hidden, intermediate),
         ]
