@@ -36,7 +36,7 @@ class MkqbertOptions(TrainingOptions):
     quantizer_learning_rate: float = 1e-3
     """Relative: it is that of the logarithms of the step sizes."""
     int4_layers: str = "half"
-    """``all``, ``half``, a number of layers, the least sensitive ones, or a list of layers: ``0,2,`` (``3,`` is one)."""
+    """``all``, ``half``, a number of layers (the least sensitive ones), or a list: ``0,2`` (one layer: ``3,``)."""
     attention: float = 1.0
     """Weight of the divergence of the last layer's attention."""
     value_relation: float = 1.0
@@ -100,7 +100,7 @@ def parse_layers(text: str, layers: int) -> int | list[int]:
         numbers = []
     if "," not in text and numbers and 1 <= numbers[0] <= layers:
         return numbers[0]
-    if "," in text and numbers and 0 <= numbers[0] and numbers[-1] < layers:
+    if "," in text and numbers and numbers[0] >= 0 and numbers[-1] < layers:
         return numbers
     raise SchemeError(
         f"int4_layers is {text!r}; give all, half, a number from 1 to {layers}, or a list of layers from 0 to "

@@ -29,8 +29,8 @@ PROBABILITY_LEVELS = 255
 class LearnedActivations(nn.Module):
     """A step size for every narrow activation: what linears read, queries, keys, values, what heads read.
 
-    Below 8 bits, what follows a GELU or a ReLU has a zero point: no integer stands for what cannot occur. The parameters
-    are the logarithms of the step sizes: these stay positive, and a learning rate is relative to them. Wide
+    Below 8 bits, what follows a GELU or a ReLU has a zero point: no integer stands for what cannot occur. The
+    parameters are the logarithms of the step sizes: these stay positive, and a learning rate is relative to them. Wide
     activations stay as they are; their ranges are for :func:`observe`.
     """
 

@@ -86,7 +86,7 @@ def test_layers(text: str, expected: int | list[int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "none", "0", "7", "0,6", "-1,2", "1.5", ","])
 def test_layers_that_are_none(text: str) -> None:
-    with pytest.raises(SchemeError, match="int4_layers is '.*'; give all, half, a number from 1 to 6"):
+    with pytest.raises(SchemeError, match=r"int4_layers is '.*'; give all, half, a number from 1 to 6"):
         parse_layers(text, 6)
 
 
