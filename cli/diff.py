@@ -30,7 +30,7 @@ def diff(
     task: Annotated[str | None, typer.Option("--task", help="Of a GLUE folder: sst2, stsb or cola.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Only the first sentences.")] = LIMIT,
     threshold: Annotated[
-        float | None, typer.Option("--sqnr", help="A layer whose own error leaves fewer dB is bad; by default 10.")
+        float | None, typer.Option("--sqnr", help="A layer whose own error leaves fewer dB is bad; by default 8.")
     ] = None,
     max_length: Annotated[int, typer.Option("--max-length", min=2, help="Cut sentences to so many tokens.")] = 128,
     as_json: options.Json = False,
