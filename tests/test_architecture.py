@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
         "compiler.lowering",
         "compiler.graph",
         "compiler.oracle",
+        "compiler.oracle_model",
     },
     "cli": {"errors", "targets", "schedules", "compiler", "rpc", "quantization", ""},
     # The root's __init__.py, the public API.
