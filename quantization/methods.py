@@ -171,6 +171,16 @@ _REGISTERED = (
         options="mkqbert:MkqbertOptions",
         trains=True,
     ),
+    Method(
+        _integer_only(
+            "auto",
+            "searches post-training methods and the bits of every part for the smallest or fastest model that is good",
+            "the methods that it tries; the search: Sinha and Zoltners, The Multiple-Choice Knapsack Problem, 1979",
+        ),
+        "auto.method:quantize_auto",
+        "When you know how much accuracy you can give up, and have the task's data to judge models on.",
+        options="auto.options:AutoOptions",
+    ),
 )
 
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _REGISTERED})
