@@ -15,7 +15,8 @@ Hook = Callable[[str, Tensor, Tensor | None], Tensor]
 (None for [B, C]); the forward goes on with what it returns. An observer returns the values as they are.
 
 Beside the activations of QuantizedModel there are, for each layer, ``scores`` and ``probabilities`` [B, heads, T, T]
-(mask: None): before the mask and the softmax, and after them."""
+(mask: None): before the mask and the softmax, and after them. ``head.pooled`` [B, H] is the mean before its length
+is divided out, ``head.logits`` what a classifier yields."""
 
 _ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = {
     Activation.GELU: functional.gelu,
@@ -107,6 +108,7 @@ class Forward:
         if head.kind is HeadKind.MEAN_POOLING:
             weight = mask[:, :, None].to(stream.dtype)
             mean = (stream * weight).sum(1) / weight.sum(1).clamp(min=1)
+            mean = self.hook("head.pooled", mean, None)
             return functional.normalize(mean, dim=-1) if head.normalize else mean
         if head.kind is HeadKind.MASKED_LM:
             values = self.hook("head.transform_input", self._linear("head.transform", hidden), mask)
@@ -116,4 +118,5 @@ class Forward:
         if head.pooler_activation is not None:
             values = self.hook("head.pooler_input", self._linear("head.pooler", hidden[:, 0]), None)
             hidden = self.hook("head.pooler_output", _ACTIVATIONS[head.pooler_activation](values), None)
-        return self._linear("head.classifier", hidden)
+        logits = self._linear("head.classifier", hidden)
+        return self.hook("head.logits", logits, mask if logits.ndim == 3 else None)

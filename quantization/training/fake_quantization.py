@@ -27,6 +27,9 @@ class FakeQuantization(nn.Module):
         """Initialises scales before the first step, on the first batch. Must be deterministic: a run that goes on
         from a checkpoint calls it too, before the checkpoint's state is loaded. Parameters made here are trained."""
 
+    def begin(self, student: Student, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> None:
+        """Called before each forward, with what it will read."""
+
     def weight(self, name: str, tensor: Tensor) -> Tensor:
         """What the forward computes with instead of the parameter ``name`` (canonical: weights, biases, gammas)."""
         return tensor
@@ -82,10 +85,9 @@ def fake_quantize(values: Tensor, scale: float, bits: int) -> Tensor:
 
 def magnitude(values: Tensor, mask: Tensor | None) -> Tensor:
     """The largest magnitude of ``values`` [B, T, C] where ``mask`` [B, T] is not 0, or of all: a scalar."""
-    largest = values.detach().abs()
-    if mask is None:
-        return largest.max()
-    return largest.amax(dim=-1).masked_fill(mask == 0, 0).max()
+    low, high = torch.aminmax(values.detach(), dim=-1)  # half the memory of abs().max()
+    largest = torch.maximum(-low, high)
+    return (largest if mask is None else largest.masked_fill(mask == 0, 0)).max()
 
 
 class MovingRanges(nn.Module):

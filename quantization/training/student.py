@@ -77,6 +77,7 @@ class Student(nn.Module):
     ) -> Tensor:
         """The head's output, as :class:`Forward` computes it with the quantized weights and activations."""
         quantization = self.fake_quantization
+        quantization.begin(self, input_ids, attention_mask, token_type_ids)
 
         def hook(name: str, values: Tensor, mask: Tensor | None) -> Tensor:
             values = quantization.activation(name, values, mask)

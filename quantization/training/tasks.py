@@ -14,11 +14,14 @@ from ...compiler.model import Architecture
 from ...errors import TrainingError
 from ..float_model import FloatModel
 from ..glue import Example, Split, Task, get_task, read_examples
+from ..request import Training
 from ..tokenization import Batch
 from .student import Objective
 
 MEGA_BATCHES = 50
 """Batches whose examples are sorted by length together."""
+
+CALIBRATION_EXAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,15 @@ class LengthGroupedBatches:
         ordered = np.concatenate([piece[np.argsort(self._lengths[piece], kind="stable")] for piece in pieces])
         batches = [ordered[start : start + self._size].tolist() for start in range(0, len(ordered), self._size)]
         yield from (batches[index] for index in random.permutation(len(batches)))
+
+
+def calibration_batches(model: FloatModel, training: Training, max_length: int) -> list[Batch]:
+    """Sentences spread evenly over the training set, to observe activations on."""
+    examples = read_examples(get_task(training.task), training.data, split=Split.TRAIN)
+    chosen = examples[:: -(-len(examples) // CALIBRATION_EXAMPLES)]
+    single = Objective.of(model.architecture) is Objective.SIMILARITY
+    texts = [example.sentences[0] if single else _text(example.sentences) for example in chosen]
+    return model.batches(texts, max_length)
 
 
 def describe_examples(examples: Sequence[TokenizedExample]) -> Mapping[str, int]:

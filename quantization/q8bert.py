@@ -1,0 +1,72 @@
+"""Q8BERT: 8-bit linears and embeddings, trained with fake quantization; everything else in floating point.
+
+Zafrir et al., "Q8BERT: Quantized 8Bit BERT", 2019. The scales are trained with; ``integer_only`` then turns the float
+operators between the linears into integer ones as well, with ranges observed on the training set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..compiler.model import QuantizedModel
+from .request import Request
+from .scheme import Operator
+from .training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from .training.student import Student
+
+
+@dataclass(frozen=True)
+class Q8BertOptions(TrainingOptions):
+    """How to train, and which operators are integer."""
+
+    epochs: int = 1
+    learning_rate: float = 2e-5
+    integer_only: bool = False
+    """Whether softmax, GELU, layer normalization and attention become integer after training."""
+
+
+def quantize_q8bert(request: Request) -> QuantizedModel:
+    """Trains on the request's task, and exports a mixed model, or an integer-only one.
+
+    Raises TrainingError (no task, a head that does not fit it, a loss that is no number), EvaluationError (data),
+    OutputError (checkpoints) and QuantizedModelError (a bias that does not fit).
+    """
+    from .training.development import check_development_set, development_score
+    from .training.eight_bit import EightBit
+    from .training.recipe import recipe
+    from .training.student import Student
+    from .training.trainer import train
+
+    options: Q8BertOptions = request.options
+    training = request.needed_training()
+    check_development_set(training)
+    student = Student(request.model, EightBit(request.model.architecture))
+    record = train(student, training, options, progress=request.progress, recipe=recipe(request, "q8bert"))
+    record |= development_score(student, training, request.progress)
+    record["method"] = "q8bert, quantization-aware training"
+    return _integer_only(request, student, record) if options.integer_only else _mixed(request, student, record)
+
+
+def _mixed(request: Request, student: Student, record: Mapping[str, Any]) -> QuantizedModel:
+    from .mixed import quantize_mixed
+
+    activations = student.fake_quantization.activations()
+    return quantize_mixed(student.to_float_model(), {}, activations, scheme=request.scheme.name, provenance=record)
+
+
+def _integer_only(request: Request, student: Student, record: Mapping[str, Any]) -> QuantizedModel:
+    """The trained scales, and for the activations that have none those that the float operators need."""
+    from .calibration import calibrate
+    from .export import activations_from_ranges, export
+    from .training.tasks import calibration_batches
+
+    scheme = replace(request.scheme, integer_operators=frozenset(Operator))
+    model = student.to_float_model()
+    batches = calibration_batches(model, request.needed_training(), request.options.max_length)
+    ranges = calibrate(model, batches, progress=request.progress)
+    activations = activations_from_ranges(model, scheme, ranges) | student.fake_quantization.activations()
+    return export(model, scheme, activations, provenance={**record, "integer_only": True})
