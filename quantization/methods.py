@@ -123,7 +123,25 @@ _REGISTERED = (
             "Kim et al., I-BERT: Integer-only BERT Quantization, ICML 2021",
         ),
         "ibert:quantize_ibert",
-        "The first to try: 8 bits, a minute, no training, accuracy of the float model.",
+        "The first to try: 8 bits, a minute, accuracy of the float model; with a task's data it trains for the rest.",
+        options="ibert:IbertOptions",
+    ),
+    Method(
+        Scheme(
+            "q8bert",
+            "8-bit linears and embeddings, trained; float layer normalization, softmax, GELU and attention",
+            "Zafrir et al., Q8BERT: Quantized 8Bit BERT, 2019",
+            weight_bits=8,
+            activation_bits=8,
+            embedding_bits=8,
+            stream_bits=15,
+            weight_granularity=Granularity.TENSOR,
+            integer_operators=frozenset({Operator.EMBEDDING, Operator.LINEAR}),
+        ),
+        "q8bert:quantize_q8bert",
+        "Processors with a fast floating-point unit; option integer_only=true does without one.",
+        options="q8bert:Q8BertOptions",
+        trains=True,
     ),
     Method(
         _integer_only(
