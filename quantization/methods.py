@@ -61,7 +61,8 @@ class Method:
                 continue
             supported: range = getattr(self, field)
             if value not in supported:
-                few = str(supported[0]) if len(supported) == 1 else f"{supported[0]} to {supported[-1]}"
+                few = " or ".join(map(str, supported)) if supported.step > 1 else f"{supported[0]} to {supported[-1]}"
+                few = str(supported[0]) if len(supported) == 1 else few
                 what = field.replace("_", " ")
                 raise SchemeError(f"the method {self.name} supports {few} {what}, not {value}")
             changes[field] = value
@@ -187,6 +188,23 @@ _REGISTERED = (
         activation_bits=range(4, 5),
         embedding_bits=range(4, 9),
         options="mkqbert:MkqbertOptions",
+        trains=True,
+    ),
+    Method(
+        _integer_only(
+            "binarybert",
+            "1-bit weights and word embeddings, 8- or 4-bit activations: ternary weights of half the width, split",
+            "Bai et al., BinaryBERT: Pushing the Limit of BERT Quantization, ACL 2021",
+            weight_bits=1,
+            embedding_bits=1,
+            weight_granularity=Granularity.TENSOR,
+        ),
+        "binarybert:quantize_binarybert",
+        "The smallest: 24 times smaller than float32, for a longer training and some points of accuracy.",
+        weight_bits=range(1, 2),
+        activation_bits=range(4, 9, 4),
+        embedding_bits=range(1, 2),
+        options="binarybert:BinarybertOptions",
         trains=True,
     ),
     Method(

@@ -91,6 +91,15 @@ def least_squares(values: Tensor, grid: Grid) -> Tensor:
     return least_squares_step(values, grid)
 
 
+def at_least(clip: float) -> Initial:
+    """The step size whose largest integer is ``clip``, or that of the least squared error where that is larger."""
+
+    def initial(values: Tensor, grid: Grid) -> Tensor:
+        return least_squares_step(values, grid).clamp(min=clip / grid.largest)
+
+    return initial
+
+
 def observe(student: Student, batches: Iterable[Mapping[str, Tensor]], scheme: Scheme) -> dict[str, Quantization]:
     """The quantization of the wide activations: the largest magnitudes on ``batches``, and headroom above them."""
     architecture = student.architecture
