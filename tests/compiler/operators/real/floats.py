@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from intbert.compiler.kernels import Shape
 from intbert.compiler.operators.real.operator import RealOperator
 from numpy.typing import NDArray
 
-from ..compiled import Processor, scheduled
+from ..compiled import HOST, PROCESSORS, Processor, scheduled
 
 Float32Array = NDArray[np.float32]
+
+
+def cases(*shapes: tuple[Any, ...], everywhere: tuple[Any, ...]) -> Any:
+    """``everywhere`` on every processor that this machine can stand in for, the other shapes on this one."""
+    lesser = [parameter for parameter in PROCESSORS if parameter.values[0] is not HOST]
+    host = [pytest.param(HOST, shape, id=f"{HOST.name}-{shape}") for shape in (*shapes, everywhere)]
+    others = [pytest.param(*p.values, everywhere, id=f"{p.id}-{everywhere}", marks=p.marks) for p in lesser]
+    return pytest.mark.parametrize(("processor", "shape"), [*host, *others])
 
 
 def assert_same_bytes(actual: NDArray[Any], expected: NDArray[Any]) -> None:

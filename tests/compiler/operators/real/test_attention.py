@@ -14,16 +14,13 @@ from intbert.compiler.operators.real.ranges import LARGEST, Range
 from intbert.errors import BoundsError
 from numpy.typing import NDArray
 
-from ..compiled import Processor, every_processor
-from .floats import assert_same_bytes, draws, run
+from ..compiled import Processor
+from .floats import assert_same_bytes, cases, draws, run
 from .operators import SYMMETRIC, source, source_inputs
 
 UNROUNDED = (None, None, None, None)
 PROBABILITY = Quantize.of("p", Quantization(1 / 255, 8, -128, narrow_range=False))
 ROUNDED = (SYMMETRIC, SYMMETRIC, SYMMETRIC, PROBABILITY)
-
-SHAPES = [(1, 1, 1, 1), (2, 5, 3, 8), (1, 17, 2, 5), (1, 32, 2, 32), (1, 16, 1, 64)]
-"""Batch, length, heads, head dimension."""
 
 
 def masks(batch: int, length: int) -> NDArray[np.int64]:
@@ -48,10 +45,10 @@ def attention(
     )
 
 
-@every_processor
+@cases((1, 1, 1, 1), (2, 5, 3, 8), (1, 17, 2, 5), (1, 16, 1, 64), everywhere=(1, 32, 2, 32))
 @pytest.mark.parametrize("form", ["static", "dynamic", "rounded"])
-@pytest.mark.parametrize(("batch", "length", "heads", "head_dim"), SHAPES)
-def test_kernel(processor: Processor, batch: int, length: int, heads: int, head_dim: int, form: str) -> None:
+def test_kernel(processor: Processor, shape: tuple[int, int, int, int], form: str) -> None:
+    batch, length, heads, head_dim = shape
     kind = "dynamic" if form == "dynamic" else "accumulators"
     quantize = None if form == "dynamic" else SYMMETRIC
     operator = attention(kind, heads, head_dim, ROUNDED if form == "rounded" else UNROUNDED, quantize)

@@ -11,11 +11,8 @@ from intbert.compiler.operators.real.ranges import LARGEST, Range
 from intbert.errors import BoundsError
 from numpy.typing import NDArray
 
-from ..compiled import Processor, every_processor
-from .floats import Float32Array, assert_same_bytes, draws, run
-
-SHAPES = [(1, 1, 1), (2, 5, 24), (3, 7, 5), (1, 16, 64)]
-"""Batch, length, channels."""
+from ..compiled import Processor
+from .floats import Float32Array, assert_same_bytes, cases, draws, run
 
 
 def kinds(rows: int, channels: int) -> dict[str, Float32Array]:
@@ -30,10 +27,10 @@ def kinds(rows: int, channels: int) -> dict[str, Float32Array]:
     }
 
 
-@every_processor
+@cases((1, 1, 1), (3, 7, 5), (1, 16, 64), everywhere=(2, 5, 24))
 @pytest.mark.parametrize("masked", [True, False], ids=["tokens", "sentences"])
-@pytest.mark.parametrize(("batch", "length", "channels"), SHAPES)
-def test_kernel(processor: Processor, batch: int, length: int, channels: int, masked: bool) -> None:
+def test_kernel(processor: Processor, shape: tuple[int, int, int], masked: bool) -> None:
+    batch, length, channels = shape
     operator = DynamicQuantize("x", masked)
     rows = batch * length if masked else batch
     mask = np.random.default_rng(0).integers(0, 2, (batch, length))

@@ -10,8 +10,8 @@ from intbert.compiler.operators.real.pooling import RealFirstToken, RealMeanPool
 from intbert.compiler.operators.real.ranges import Range
 from intbert.errors import BoundsError
 
-from ..compiled import Processor, every_processor, scheduled
-from .floats import assert_same_bytes, draws, run
+from ..compiled import Processor, scheduled
+from .floats import assert_same_bytes, cases, draws, run
 
 
 def embedding(hidden: int, types: bool, rows: bool) -> RealEmbedding:
@@ -24,16 +24,15 @@ def embedding(hidden: int, types: bool, rows: bool) -> RealEmbedding:
     return RealEmbedding("embeddings", table(30, "w"), table(9, "p"), table(2, "t") if types else None)
 
 
-@every_processor
-@pytest.mark.parametrize("rows", [True, False], ids=["scales a row", "one scale"])
-@pytest.mark.parametrize("types", [True, False], ids=["types", "no types"])
-@pytest.mark.parametrize(("batch", "length", "hidden"), [(1, 1, 1), (2, 5, 24), (1, 9, 64)])
-def test_embedding(processor: Processor, batch: int, length: int, hidden: int, types: bool, rows: bool) -> None:
+@cases((1, 1, 1), (1, 9, 64), everywhere=(2, 5, 24))
+@pytest.mark.parametrize(("types", "rows"), [(True, True), (False, False)], ids=["types", "no types"])
+def test_embedding(processor: Processor, shape: tuple[int, int, int], types: bool, rows: bool) -> None:
+    batch, length, hidden = shape
     operator = embedding(hidden, types, rows)
     random = np.random.default_rng(0)
     inputs = [random.integers(0, end, (batch, length)) for end in (30, 2)[: 1 + types]]
-    shape = Shape(batch, length, batch, length, 0, 0, processor.target().features)
-    (result,) = scheduled(processor, operator, shape)(*inputs, *operator.parameters())
+    kernel_shape = Shape(batch, length, batch, length, 0, 0, processor.target().features)
+    (result,) = scheduled(processor, operator, kernel_shape)(*inputs, *operator.parameters())
     expected = operator.oracle(*inputs)
     assert_same_bytes(result, expected)
     proven = operator.bounds(length)
@@ -56,9 +55,9 @@ def test_infinite_embeddings_are_refused() -> None:
         RealEmbedding("embeddings", table, table).bounds(1)
 
 
-@every_processor
-@pytest.mark.parametrize(("batch", "length", "hidden"), [(1, 1, 1), (3, 5, 24), (1, 16, 64)])
-def test_poolings(processor: Processor, batch: int, length: int, hidden: int) -> None:
+@cases((1, 1, 1), (1, 16, 64), everywhere=(3, 5, 24))
+def test_poolings(processor: Processor, shape: tuple[int, int, int]) -> None:
+    batch, length, hidden = shape
     states = draws(0, batch * length, hidden)
     mask = np.random.default_rng(1).integers(0, 2, (batch, length))
     mask[-1] = 0

@@ -92,11 +92,10 @@ def kernel(processor: Processor, name: str, expression: Callable[[Any], Any], si
 
 
 @pytest.mark.parametrize("size", [8192, 8191], ids=["vectors", "scalars"])
-@pytest.mark.parametrize("name", ["exponential", "gelu", "tanh", "relu"])
+@pytest.mark.parametrize("name", ["gelu", "tanh"])
 @every_processor
 def test_kernel(processor: Processor, name: str, size: int) -> None:
-    x = values(*((-(2.0**127), 0.0) if name == "exponential" else (-(2.0**127), 2.0**127)))[:size]
-    x = np.minimum(x, np.float32(0)) if name == "exponential" else x
+    x = values(-(2.0**127), 2.0**127)[:size]
     x[:4000] = np.linspace(*DOMAINS[name], 4000).astype(np.float32)
     (result,) = kernel(processor, name, getattr(functions, f"{name}_expression"), size)(x)
     assert_same_bytes(result, getattr(functions, name)(x.astype(np.float64)).astype(np.float32))

@@ -11,12 +11,9 @@ from intbert.compiler.operators.real.sources import Floats
 from intbert.compiler.operators.real.sums import LANES, lane_sum, running_sum
 from intbert.errors import BoundsError
 
-from ..compiled import Processor, every_processor
-from .floats import assert_same_bytes, draws, run
+from ..compiled import HOST, Processor
+from .floats import assert_same_bytes, cases, draws, run
 from .operators import SOURCES, SYMMETRIC, source, source_inputs
-
-SHAPES = [(1, 1, 1), (1, 7, 5), (2, 7, 24), (1, 14, 384)]
-"""Batch, length, channels."""
 
 
 def norm(kind: str, n: int, residual: bool, quantize: Quantize | None, epsilon: float = 1e-12) -> RealLayerNorm:
@@ -28,13 +25,13 @@ def norm(kind: str, n: int, residual: bool, quantize: Quantize | None, epsilon: 
     )
 
 
-@every_processor
+@cases((1, 1, 1), (1, 7, 5), (1, 14, 384), everywhere=(2, 7, 24))
 @pytest.mark.parametrize("quantize", [pytest.param(None, id="stream"), pytest.param(SYMMETRIC, id="stream and hidden")])
-@pytest.mark.parametrize(("batch", "length", "n"), SHAPES)
-def test_kernel(processor: Processor, batch: int, length: int, n: int, quantize: Quantize | None) -> None:
+def test_kernel(processor: Processor, shape: tuple[int, int, int], quantize: Quantize | None) -> None:
+    batch, length, n = shape
     rows = batch * length
-    for kind in SOURCES if n == 24 else ["accumulators"]:
-        for residual in (True, False):
+    for kind in SOURCES if processor is HOST and n == 24 else ["accumulators"]:
+        for residual in (True, False) if processor is HOST else (True,):
             operator = norm(kind, n, residual, quantize)
             inputs = source_inputs(kind, batch, rows, n, seed=n)
             inputs += [draws(9, rows, n)] if residual else []
