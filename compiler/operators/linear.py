@@ -45,7 +45,7 @@ class Linear:
     packing: Packing | None = None
     """How the kernel's constants hold the weight; None: as int8."""
     gain: int = 1
-    """The weight is this power of two times what is packed: a weight of few bits would leave the accumulators coarse."""
+    """The weight is this power of two times what is packed: few bits alone would leave the accumulators coarse."""
     added: AddedColumns | None = None
     """What is not packed, but added to it: ``weight = (packed + added) * gain``."""
     input_range: Range = NARROW

@@ -15,6 +15,7 @@ from intbert.compiler.operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
 from intbert.compiler.operators.gelu import Gelu
 from intbert.compiler.operators.linear import Linear, linear_kernel
 from intbert.compiler.operators.requantize import Narrow, Requantize, Rescale
+from intbert.compiler.operators.unpack import AddedColumns
 from intbert.compiler.operators.value_range import NARROW, WIDE, Range
 from intbert.compiler.packing import Packing
 from intbert.errors import BoundsError
@@ -34,9 +35,16 @@ def requantize(ratio: Ratios, output: Range) -> Requantize:
 EPILOGUES: dict[str, Callable[[Ratios, float], Epilogue]] = {
     "narrow": lambda ratio, _: Quantized(requantize(ratio, NARROW)),
     "relu": lambda ratio, _: Quantized(requantize(ratio, NARROW.from_zero())),
+    "4 bits, zero point": lambda ratio, _: Quantized(requantize(ratio, Range(-8, 7, -3))),
+    "relu, zero point": lambda ratio, _: Quantized(requantize(ratio, Range(-128, 127, -100).from_zero())),
     "wide": lambda ratio, _: Quantized(requantize(ratio, WIDE)),
     "gelu_narrow": lambda ratio, other: Activated(
         requantize(ratio, WIDE), Gelu.from_scale("layer", 2e-3), Narrow.from_ratio("layer", other / 2)
+    ),
+    "gelu, zero point": lambda ratio, other: Activated(
+        requantize(ratio, WIDE),
+        Gelu.from_scale("layer", 2e-3),
+        Narrow.from_ratio("layer", other / 2, Range(-128, 127, -111)),
     ),
     "gelu_wide": lambda ratio, other: Activated(
         requantize(ratio, WIDE), Gelu.from_scale("layer", 2e-3), Rescale.from_ratio("layer", other)
@@ -127,6 +135,29 @@ def test_packed_weights(processor: Processor, packing: Packing) -> None:
             assert constants[0].nbytes == packing.bytes(channels * inputs)
             (result,) = scheduled(processor, linear, workload)(stored(x, zero_point), *constants)
             np.testing.assert_array_equal(read(linear, result, zero_point), linear.oracle(x))
+
+
+@every_processor
+@pytest.mark.parametrize(
+    ("packing", "gain", "columns"),
+    [(Packing(3), 16, [0, 9, 63]), (Packing(1, True), 1, [17]), (Packing(7, True), 1, list(range(64)))],
+    ids=["3 bits", "1 bit", "all columns of 7 bits"],
+)
+def test_added_columns(processor: Processor, packing: Packing, gain: int, columns: list[int]) -> None:
+    """Split channels' other parts, added while the weight is unpacked; of 7 bits modulo 256."""
+    random = np.random.default_rng(0)
+    base = draw_values(packing, (32, 64), 0).astype(np.int64)
+    weight = base.copy()
+    limit = min(127 // gain, 2 * packing.limit)
+    weight[:, columns] = random.integers(-limit, limit + 1, (32, len(columns)))
+    added = AddedColumns(np.array(columns, np.int32), (weight - base)[:, columns].astype(np.int8))
+    bias = random.integers(-(2**8), 2**8, 32).astype(np.int32)
+    linear = Linear("layer", (weight * gain).astype(np.int8), bias, Logits(), packing, gain, added)
+    zero_point = processor.zero_point
+    workload = Shape(1, 8, 8, 64, zero_point, zero_point, processor.target().features)
+    x = random.integers(-NARROW_LIMIT, NARROW_LIMIT + 1, (8, 64))
+    (result,) = scheduled(processor, linear, workload)(stored(x, zero_point), *parameters(linear, workload))
+    np.testing.assert_array_equal(result, x @ weight.T * gain + bias)
 
 
 @every_processor
@@ -239,6 +270,22 @@ def test_epilogues_prove_their_parts(kind: str) -> None:
 def test_kinds_name_what_is_compiled() -> None:
     kinds = {EPILOGUES[name](np.array([0.01]), 0.5).kind for name in EPILOGUES}
     assert len(kinds) == len(EPILOGUES)
+
+
+@every_processor
+def test_outputs_whose_channels_differ(processor: Processor) -> None:
+    """Queries, keys and values of different bits: each channel is clamped to its own range."""
+    random = np.random.default_rng(0)
+    ranges = np.array([[-7] * 8 + [-8] * 8 + [-127] * 8, [7] * 8 + [7] * 8 + [127] * 8], np.int32)
+    epilogue = Quantized(requantize(np.full(24, 0.02), NARROW), ranges)
+    linear = Linear("layer", random.integers(-127, 128, (24, 32)).astype(np.int8), np.zeros(24, np.int32), epilogue)
+    zero_point = processor.zero_point
+    workload = Shape(1, 8, 8, 32, zero_point, zero_point, processor.target().features)
+    x = random.integers(-NARROW_LIMIT, NARROW_LIMIT + 1, (8, 32))
+    (result,) = scheduled(processor, linear, workload)(stored(x, zero_point), *parameters(linear, workload))
+    expected = linear.oracle(x)
+    np.testing.assert_array_equal(read(linear, result, zero_point), expected)
+    np.testing.assert_array_equal([expected.min(axis=0), expected.max(axis=0)], ranges)
 
 
 def test_weight_of_minus_128_is_refused() -> None:
