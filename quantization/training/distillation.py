@@ -32,7 +32,10 @@ class Seen:
 class Term(Protocol):
     """One summand of a distillation loss."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is recorded as."""
+        ...
 
     def activations(self, architecture: Architecture) -> list[str]:
         """The names of the activations that it compares."""

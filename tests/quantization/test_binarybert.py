@@ -29,6 +29,7 @@ from .test_size import BERT_BASE, MINILM
 from .training.tiny_task import (
     assert_agreement,
     batch_of,
+    customized,
     export_untrained,
     integer_logits,
     quantized,
@@ -192,7 +193,7 @@ def test_an_odd_number_of_heads_is_refused(tmp_path: Path) -> None:
 )
 def test_bits_that_are_not_supported(kind: str, bits: int, few: str) -> None:
     with pytest.raises(SchemeError, match=f"binarybert supports {few} {kind} bits, not {bits}"):
-        METHOD.customized(**{f"{kind}_bits": bits})
+        customized(METHOD, **{f"{kind}_bits": bits})
 
 
 @pytest.mark.parametrize(("option", "value"), [("width_epochs", 0), ("logit_epochs", 0), ("clip", 0.0)])

@@ -19,6 +19,7 @@ from .test_size import BERT_BASE, MINILM, exported
 from .training.tiny_task import (
     assert_agreement,
     batch_of,
+    customized,
     export_untrained,
     integer_logits,
     quantized,
@@ -93,4 +94,4 @@ def test_layers_that_are_none(text: str) -> None:
 @pytest.mark.parametrize(("kind", "bits"), [("weight", 8), ("activation", 8), ("embedding", 2)])
 def test_bits_that_are_not_supported(kind: str, bits: int) -> None:
     with pytest.raises(SchemeError, match=f"mkqbert supports .* {kind} bits, not {bits}"):
-        get_method("mkqbert").customized(**{f"{kind}_bits": bits})
+        customized(get_method("mkqbert"), **{f"{kind}_bits": bits})

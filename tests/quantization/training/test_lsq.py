@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from intbert.compiler.packing import Packing
 from intbert.quantization.training.grid import Grid, least_squares_step
-from intbert.quantization.training.lsq import gradient_scale, initial_step, learned_step
+from intbert.quantization.training.lsq import gradient_scale, initial_step, learned_clip, learned_step
 from intbert.quantization.training.mkq_scale import least_squares_scale
 
 GRIDS = [
@@ -67,6 +67,20 @@ def test_a_step_a_row_has_the_gradient_of_its_row(grid: Grid) -> None:
         learned_step(values[row], step, grid).sum().backward()
         assert step.grad is not None
         assert steps.grad[row].item() == pytest.approx(step.grad.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_only_what_is_clamped_moves_a_clip(grid: Grid) -> None:
+    values = _values(300)
+    step = torch.tensor(1.5 / grid.high, dtype=torch.float64, requires_grad=True)
+    clipped = learned_clip(values, step, grid)
+    assert torch.equal(clipped, learned_step(values, step, grid))
+    clipped.sum().backward()
+    above, below = (values > step * grid.high).sum().item(), (values < step * grid.low).sum().item()
+    assert above > 0
+    assert step.grad is not None
+    expected = (above * grid.high + below * grid.low) * gradient_scale(300, grid)
+    assert step.grad.item() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -10,7 +10,7 @@ import torch
 from intbert.compiler import oracle
 from intbert.compiler.model import HeadKind, QuantizedModel
 from intbert.quantization.float_model import FloatModel
-from intbert.quantization.methods import get_method
+from intbert.quantization.methods import Method, get_method
 from intbert.quantization.request import Request, Training
 from intbert.quantization.scheme import Scheme
 from intbert.quantization.tokenization import Batch
@@ -51,7 +51,17 @@ def quantized(
     method = get_method(name)
     defaults = {"epochs": 1, "batch_size": 16, "max_length": 16}
     parsed = method.parse_options({**defaults, **options})
-    return method.quantize(Request(model, method.customized(**(bits or {})), parsed, training=training))
+    return method.quantize(Request(model, customized(method, **(bits or {})), parsed, training=training))
+
+
+def customized(
+    method: Method,
+    weight_bits: int | None = None,
+    activation_bits: int | None = None,
+    embedding_bits: int | None = None,
+) -> Scheme:
+    """The scheme of ``method`` with these bits."""
+    return method.customized(weight_bits=weight_bits, activation_bits=activation_bits, embedding_bits=embedding_bits)
 
 
 def export_untrained(
