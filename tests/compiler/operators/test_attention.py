@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from intbert.compiler.kernels import Shape, parameters
+from intbert.compiler.kernels import Shape, parameters, structure
 from intbert.compiler.operators.attention import Attention, attention_kernel
 from intbert.compiler.operators.attention_scores import AttentionScores, OperandSigns, head_stage, scores_stage
 from intbert.compiler.operators.attention_values import AttentionValues
@@ -17,7 +18,7 @@ from intbert.compiler.operators.fixed_point import NARROW_LIMIT
 from intbert.compiler.operators.interval import Interval
 from intbert.compiler.operators.masked_softmax import PROBABILITY_ONE, MaskedSoftmax
 from intbert.compiler.operators.requantize import Requantize
-from intbert.compiler.operators.value_range import NARROW
+from intbert.compiler.operators.value_range import NARROW, Range
 from intbert.errors import BoundsError
 from tvm import te
 
@@ -69,6 +70,27 @@ def test_kernel(processor: Processor, shape: tuple[int, int, int, int]) -> None:
         np.testing.assert_array_equal(result.astype(int) - zero_point, operator.oracle(qkv, mask))
 
     check()
+
+
+@every_processor
+@pytest.mark.parametrize("output", [Range(-7, 7), Range(-128, 127, -31)], ids=["4 bits", "zero at -31"])
+def test_kernel_of_other_context_ranges(processor: Processor, output: Range) -> None:
+    shape = batch, length, heads, head_dim = SHAPES["odd"]
+    zero_point = processor.zero_point
+    workload = Shape(batch, length, batch * length, 3 * heads * head_dim, 0, zero_point, processor.target().features)
+    plain = attention(heads, head_dim)
+    requantize = Requantize.from_ratio("layer.values", np.array([output.reach / 127 / 255]), output)
+    operator = replace(plain, values=AttentionValues("layer.values", requantize))
+    random = np.random.default_rng(0)
+    qkv = random.integers(-NARROW_LIMIT, NARROW_LIMIT + 1, (shape[0] * shape[1], 3 * heads * head_dim))
+    mask = np.ones((batch, length), np.int64)
+    (result,) = scheduled(processor, operator, workload)(qkv, mask, *parameters(operator, workload))
+    expected = operator.oracle(qkv, mask)
+    np.testing.assert_array_equal(result.astype(int) - zero_point, expected)
+    assert structure(operator) != structure(plain)
+    assert operator.bounds(length) == output.interval
+    reference = plain.oracle(qkv, mask) * (output.reach / 127) + output.zero_point
+    assert np.abs(expected - reference.clip(output.low, output.limit)).max() <= 1 + output.reach / 127
 
 
 @every_sign

@@ -19,6 +19,7 @@ from intbert.compiler.operators.layer_norm import (
     variance_shift,
 )
 from intbert.compiler.operators.requantize import Narrow
+from intbert.compiler.operators.value_range import Range
 from intbert.errors import BoundsError
 
 from .compiled import HOST, Processor, compiled, elementwise, every_processor, scheduled
@@ -71,6 +72,25 @@ def test_kernel(processor: Processor, rows: int, n: int) -> None:
         np.testing.assert_array_equal(got_narrow.astype(int) - zero_point, narrow)
 
     check()
+
+
+@every_processor
+@pytest.mark.parametrize(
+    "output", [Range(-8, 7), Range(-128, 127, 100), Range(-7, 7, -7)], ids=["4 bits", "zero at 100", "zero at the end"]
+)
+def test_kernel_of_other_narrow_ranges(processor: Processor, output: Range) -> None:
+    zero_point = processor.zero_point
+    shape = Shape(1, 6, 6, 64, 0, zero_point, processor.target().features)
+    random = np.random.default_rng(0)
+    norm = LayerNorm.from_float("norm", random.normal(1, 0.3, 64), random.normal(0, 0.3, 64), 5e-4, 0.02, output)
+    x = random.integers(-WIDE_LIMIT, WIDE_LIMIT + 1, (6, 64))
+    wide, narrow = norm.oracle(x)
+    got_wide, got_narrow = scheduled(processor, norm, shape, outputs=2)(x, *parameters(norm, shape))
+    np.testing.assert_array_equal(got_wide, wide)
+    np.testing.assert_array_equal(got_narrow.astype(int) - zero_point, narrow)
+    real = wide * (5e-4 / 0.02) + output.zero_point
+    assert np.abs(narrow - real.clip(output.low, output.limit)).max() <= 0.6
+    assert norm.bounds()[1] == output.interval
 
 
 @every_processor

@@ -11,6 +11,7 @@ from intbert.compiler.operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
 from intbert.compiler.operators.interval import Interval
 from intbert.compiler.operators.pooling import FirstToken, MeanPooling, first_token_kernel, mean_pooling_kernel
 from intbert.compiler.operators.tanh import ENTRIES, Tanh, tanh_kernel
+from intbert.compiler.operators.value_range import Range
 from intbert.errors import BoundsError
 
 from .compiled import HOST, Processor, compiled, every_processor, scheduled
@@ -118,6 +119,15 @@ def test_unscheduled_tanh_of_every_wide_value(zero_point: int) -> None:
     kernel = compiled(("tanh", zero_point), HOST, lambda: tanh_kernel(1, x.shape[1], zero_point))
     (result,) = kernel(x, *tanh.parameters())
     np.testing.assert_array_equal(result.astype(int) - zero_point, tanh.oracle(x))
+
+
+def test_tanh_of_another_range() -> None:
+    output = Range(-8, 7, 2)
+    tanh = Tanh.from_scales("tanh", 3e-4, 1 / 7, output)
+    x = np.arange(-WIDE_LIMIT, WIDE_LIMIT + 1)
+    real = (np.tanh(x * 3e-4) * 7 + 2).clip(-8, 7)
+    assert np.abs(tanh.oracle(x) - real).max() <= 0.52
+    assert tanh.bounds() == Interval(-5, 7)
 
 
 @given(ratios(1e-5, 1e-2), st.sampled_from([1 / 127, 0.9 / 127, 1e-3]))
