@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...compiler.model import TOKENIZER_FILE, Architecture, Family, Head, HeadKind, QuantizedModel
+import numpy as np
+from numpy.typing import NDArray
+
+from ...compiler.model import TOKENIZER_FILE, Architecture, Family, Head, HeadKind, QuantizedModel, WeightTensor
 from ...errors import CheckpointError, QuantizedModelError
 from .. import integers, structure
 from ..checkpoint import assemble
@@ -21,7 +25,9 @@ from ..configuration import Configuration, read_configuration
 from ..export import export
 from ..methods import get_method
 from ..pooling import read_json, read_modules
+from ..scheme import Granularity
 from ..tensors import TensorSource, open_folder
+from ..weights import MinMaxWeights
 from .folder import CONFIG_FILE
 
 if TYPE_CHECKING:
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 WIDE_BITS, NARROW_BITS = 15, 8
 UNTRAINED = 1.1e-5
 """The ranges start at 1e-5: what is not larger was never seen."""
+LEAST_RANGE = np.float32(1e-8)
+"""That of weights which are all zero."""
 GELU_REACH = 0.17
 """How far GELU's input may lie above its output."""
 GELU_BEND = 3.0
@@ -56,6 +64,25 @@ _LAYER = {
     "output_stream": "output.output_activation",
     "output_hidden": "output.output_activation",
 }
+
+
+class _Weights(MinMaxWeights):
+    """The integers that transformers computes: in float32, and from -127 to 126."""
+
+    def scale(self, name: str, weight: NDArray[np.float32], bits: int, granularity: Granularity) -> NDArray[np.float64]:
+        magnitude = np.maximum(np.abs(weight).max(axis=1 if granularity is Granularity.ROW else None), LEAST_RANGE)
+        return np.asarray(magnitude.astype(np.float32) / np.float32(127), np.float64)
+
+    def integers(
+        self, name: str, weight: NDArray[np.float32], scale: NDArray[np.float64], bits: int
+    ) -> NDArray[np.int8]:
+        inverse = np.float32(1) / scale.astype(np.float32)
+        return np.clip(np.rint(weight * (inverse[:, None] if scale.ndim else inverse)), -127, 126).astype(np.int8)
+
+    def table(self, name: str, values: NDArray[np.float32]) -> WeightTensor:
+        """An embedding table with one scale."""
+        scale = self.scale(name, values, NARROW_BITS, Granularity.TENSOR)
+        return WeightTensor(self.integers(name, values, scale, NARROW_BITS), scale)
 
 
 class _RobertaNames:
@@ -89,12 +116,14 @@ def import_ibert(folder: Path) -> QuantizedModel:
     activations = {
         name: integers.activation(ranges[name], WIDE_BITS if is_wide else NARROW_BITS) for name, is_wide in wide.items()
     }
+    weights, provenance = _Weights(), {"imported": "ibert", "calibration": "learned"}
     try:
-        return export(
-            model, get_method("ibert").scheme, activations, provenance={"imported": "ibert", "calibration": "learned"}
-        )
+        quantized = export(model, get_method("ibert").scheme, activations, weights, provenance=provenance)
     except QuantizedModelError as error:
         raise CheckpointError(f"{folder}: {error}") from None
+    names = [f"{name}.weight" for name in structure.embeddings(model.architecture)]
+    tables = {name: weights.table(name, model.weights[name]) for name in names}
+    return replace(quantized, weights={**quantized.weights, **tables})
 
 
 def _configuration(document: Mapping[str, Any], where: str, pooling: Head | None) -> Configuration:

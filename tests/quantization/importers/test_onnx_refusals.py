@@ -143,7 +143,8 @@ def test_the_qoperator_format(graphs: Graphs) -> None:
 def test_everything_quantized(graphs: Graphs) -> None:
     """What quantize_static does where it is not told which operators to quantize."""
     source = graphs.exported("Bert", "ForSequenceClassification")
-    folder = graphs.static(source, "Bert", "everything", op_types_to_quantize=None, extra_options={})
+    with np.errstate(invalid="ignore"):  # ONNX Runtime divides the mask's infinities
+        folder = graphs.static(source, "Bert", "everything", op_types_to_quantize=None, extra_options={})
     refused(folder, r"op_types|leave it out|export")
 
 
