@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ loss, and its parts to be recorded."""
 
 LOG_STEPS = 50
 MAX_GRADIENT_NORM = 1.0
+QUANTIZER_EPSILON = 1e-14
+"""AdamW's epsilon for the quantizer's parameters: the usual 1e-8 is more than the gradients of learned step sizes,
+which LSQ divides by the square root of the number of values."""
 KEPT_CHECKPOINTS = 2
 
 
@@ -226,6 +229,7 @@ def parameter_groups(student: Student, options: TrainingOptions) -> list[dict[st
             "params": [p for p in own if p.requires_grad],
             "weight_decay": 0.0,
             "lr": options.quantizer_learning_rate,
+            "eps": QUANTIZER_EPSILON,
         },
     ]
     return [{"lr": options.learning_rate, **group} for group in groups if group["params"]]
@@ -286,6 +290,6 @@ class _Progress(TrainerCallback):
 
     def close(self) -> None:
         """Takes the progress bar away."""
-        if self._steps is not None and hasattr(self._steps, "close"):
+        if isinstance(self._steps, Generator):
             self._steps.close()
         self._steps = None
