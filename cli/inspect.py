@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,9 +49,30 @@ def inspect(
 
 
 def _summary(report: dict[str, Any]) -> None:
-    hidden = {"sizes", "strategies", "bounds"}
+    hidden = {"sizes", "strategies", "bounds", "weight_bits", "activation_bits"}
     console.print_table(("", ""), [(name, _flat(value)) for name, value in report.items() if name not in hidden])
     console.print_table(("part", "tensors", "bytes"), [tuple(row.values()) for row in report["sizes"]], title="Sizes")
+    for key, title in (("weight_bits", "Bits of the weights"), ("activation_bits", "Bits of the activations")):
+        if report.get(key):
+            console.print_table(("bits", "of"), _by_bits(report[key]), title=title)
+
+
+def _by_bits(bits: dict[str, int]) -> list[tuple[int, str]]:
+    """A row a number of bits, with what has so many; layers that agree are one entry."""
+    names: dict[int, dict[str, list[str]]] = {}
+    for name, number in bits.items():
+        layer = re.match(r"layers\.(\d+)\.", name)
+        part = name if layer is None else f"layers.*.{name[layer.end() :]}"
+        names.setdefault(number, {}).setdefault(part, []).extend([] if layer is None else [layer[1]])
+    return [
+        (number, ", ".join(part if not layers else f"{part} ({_span(layers)})" for part, layers in parts.items()))
+        for number, parts in sorted(names.items())
+    ]
+
+
+def _span(numbers: list[str]) -> str:
+    first, last = int(numbers[0]), int(numbers[-1])
+    return f"{first}-{last}" if 1 < len(numbers) == last - first + 1 else " ".join(numbers)
 
 
 def _flat(value: Any) -> str:

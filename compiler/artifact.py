@@ -117,6 +117,8 @@ class Manifest:
     ffi_version: str
     strategies: tuple[StrategyRecord, ...] = ()
     bounds: Mapping[str, Any] = field(default_factory=dict)
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+    """Bits of each layer's weights as the library stores them."""
     tuning_records: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileRecord] = field(default_factory=dict)

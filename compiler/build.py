@@ -145,6 +145,7 @@ def _manifest(
         ffi_version=str(versions["apache-tvm-ffi"]),
         strategies=_strategy_records(lowered.choices),
         bounds=proven,
+        weight_bits=graph.weight_bits(),
         provenance=model.provenance,
     )
 

@@ -18,6 +18,7 @@ from .operators.linear import Linear
 from .operators.pooling import FirstToken, MeanPooling
 from .operators.real.operator import RealOperator
 from .operators.tanh import Tanh
+from .packing import stored_bits
 
 Operator: TypeAlias = (
     Attention | DuplicateChannels | Embedding | FirstToken | LayerNorm | Linear | MeanPooling | RealOperator | Tanh
@@ -58,6 +59,16 @@ class IntegerGraph:
             assert not known & set(step.outputs), f"{step.operator.name} writes a value twice"
             known |= set(step.outputs)
         assert self.output in known
+
+    def weight_bits(self) -> dict[str, int]:
+        """Bits of the stored weights, by linear and embedding table."""
+        bits: dict[str, int] = {}
+        for operator in (step.operator for step in self.steps):
+            if isinstance(operator, Linear):
+                bits[operator.name] = stored_bits(operator.packing)
+            elif isinstance(operator, Embedding):
+                bits.update({f"{operator.name}.{name}": stored_bits(p) for name, p in operator.table_packings()})
+        return bits
 
     def consumers(self, value: str) -> Iterator[Step]:
         """The steps that read ``value``."""

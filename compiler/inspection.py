@@ -21,15 +21,16 @@ from .artifact import (
     read_manifest,
     verify_files,
 )
-from .model import DESCRIPTION_FILE, Architecture, QuantizedModel, load
+from .model import DESCRIPTION_FILE, Architecture, QuantizedModel, WeightTensor, load
+from .packing import stored_bits
 
 
 def inspect(path: Path, bounds: bool = False) -> dict[str, Any]:
     """A JSON document about the artifact or quantized model at ``path``.
 
-    It has ``kind``, ``scheme``, ``architecture``, ``sizes`` (rows of part, tensors and bytes, by dtype) and,
-    of an artifact, ``target``, ``buckets``, ``output``, ``strategies``, ``versions``. ``bounds`` adds what
-    was proven about the integer operators.
+    It has ``kind``, ``scheme``, ``architecture``, ``sizes`` (rows of part, tensors and bytes, by dtype),
+    ``weight_bits`` (by layer) and, of an artifact, ``target``, ``buckets``, ``output``, ``strategies``,
+    ``versions``; of a model, ``activation_bits``. ``bounds`` adds what was proven about the integer operators.
 
     Raises InputError when there is neither, else what reading it raises.
     """
@@ -68,21 +69,34 @@ def _artifact(manifest: Manifest, size: int, bounds: bool) -> dict[str, Any]:
             {"part": "code", "tensors": None, "bytes": library - sum(size for _, size in weights)},
             *({"part": name, "tensors": None, "bytes": record.bytes} for name, record in others),
         ],
+        "weight_bits": document["weight_bits"],
         "strategies": document["strategies"],
         **({"bounds": document["bounds"]} if bounds else {}),
     }
 
 
 def _quantized(model: QuantizedModel, bounds: bool) -> dict[str, Any]:
-    tensors = [(str(weight.values.dtype), weight.values.nbytes) for weight in model.weights.values()]
     return {
         "kind": "quantized model",
         "scheme": model.scheme,
         "architecture": _summary(model.architecture),
         "provenance": model.provenance,
-        "sizes": _sizes(tensors),
+        "sizes": _sizes(_stored(weight) for weight in model.weights.values()),
+        "weight_bits": {
+            name.removesuffix(".weight"): stored_bits(weight.packing)
+            for name, weight in model.weights.items()
+            if name.endswith(".weight")
+        },
+        "activation_bits": {name: value.bits for name, value in model.activations.items()},
         **({"bounds": _proven(model)} if bounds else {}),
     }
+
+
+def _stored(weight: WeightTensor) -> tuple[str, int]:
+    """What the sizes call it, and its bytes on disk."""
+    if weight.packing is None:
+        return str(weight.values.dtype), weight.values.nbytes
+    return f"{weight.packing.bits}-bit", weight.packing.bytes(weight.values.size)
 
 
 def _proven(model: QuantizedModel) -> dict[str, Any]:

@@ -114,6 +114,11 @@ class Packing:
         return (codes[..., :count].astype(np.int16) * self.step + self.offset).astype(np.int8)
 
 
+def stored_bits(packing: Packing | None) -> int:
+    """Bits of a stored weight; one that is not packed is int8."""
+    return 8 if packing is None else packing.bits
+
+
 def padded(count: int) -> int:
     """``count`` raised to a multiple of :data:`GROUP`."""
     return -(-count // GROUP) * GROUP

@@ -25,6 +25,7 @@ from .interval import Interval
 from .unpack import chunk_length, unpack_expression
 
 MAX_MULTIPLIER = 2**16
+TABLES = ("word", "position", "token_type")
 Scale: TypeAlias = float | NDArray[np.float64]
 """One scale, or one per row of the table."""
 
@@ -73,6 +74,10 @@ class Embedding:
     def tables(self) -> tuple[NDArray[np.int8], ...]:
         """Word, position and, if there are any, token types."""
         return (self.word, self.position, *(() if self.token_type is None else (self.token_type,)))
+
+    def table_packings(self) -> list[tuple[str, Packing | None]]:
+        """The tables' names, and how they are held."""
+        return list(zip(TABLES[: len(self.tables)], self.packings, strict=False))
 
     @property
     def kind(self) -> tuple[tuple[Packing | None, bool], ...]:
@@ -127,16 +132,15 @@ def embedding_kernel(embedding: Embedding, batch: int, length: int) -> Any:
     """The unscheduled PrimFunc: arguments ids, [token_types], word, position, [token_type], scalars, [multipliers of
     the tables that have one a row], wide."""
     hidden = embedding.word.shape[1]
-    names = ("word", "position", "token_type")
     ids = te.placeholder((batch, length), "int32", name="ids")
     types = [te.placeholder((batch, length), "int32", name="token_types")] if embedding.token_type is not None else []
     tables = [
         _table_placeholder(name, table, packing)
-        for name, table, packing in zip(names, embedding.tables, embedding.packings, strict=False)
+        for name, table, packing in zip(TABLES, embedding.tables, embedding.packings, strict=False)
     ]
     scalars = te.placeholder((2 + len(tables),), "int32", name="scalars")
     row_multipliers = {
-        index: te.placeholder(multiplier.shape, "int32", name=f"{names[index]}_multipliers")
+        index: te.placeholder(multiplier.shape, "int32", name=f"{TABLES[index]}_multipliers")
         for index, multiplier in enumerate(embedding.multipliers)
         if not isinstance(multiplier, int)
     }

@@ -11,6 +11,7 @@ import pytest
 from intbert.compiler import bounds, oracle
 from intbert.compiler.artifact import read_manifest
 from intbert.compiler.build import compile_model
+from intbert.compiler.inspection import inspect
 from intbert.compiler.lowering import lower
 from intbert.compiler.model import HeadKind, QuantizedModel, load, save
 from intbert.compiler.oracle import interpret
@@ -168,3 +169,21 @@ def test_integers_of_eight_and_four_bits_agree() -> None:
     tokens = inputs(four, 2, 9)
     arguments = (tokens.ids, tokens.mask, tokens.types)
     np.testing.assert_array_equal(oracle.run(four, *arguments), oracle.run(same, *arguments))
+
+
+def test_inspect_shows_the_bits(tmp_path: Path) -> None:
+    model = MODELS["binary embeddings"]()
+    save(model, tmp_path)
+    report = inspect(tmp_path)
+    assert report["weight_bits"]["embeddings.word"] == 1
+    assert report["weight_bits"]["embeddings.position"] == 2
+    assert report["weight_bits"]["embeddings.token_type"] == 8
+    assert report["weight_bits"]["layers.0.query"] == 1
+    assert report["activation_bits"]["layers.0.context"] == 8
+    words = model.weight("embeddings.word.weight").values.size
+    rows = {row["part"]: row["bytes"] for row in report["sizes"]}
+    assert rows["1-bit weights"] > words // 8
+    manifest = inspect(compile_model(MODELS["mixed attention"](), HOST, lengths=[4], output=tmp_path / "artifact"))
+    assert manifest["weight_bits"]["layers.0.query_key_value"] == 4
+    assert manifest["weight_bits"]["layers.0.output"] == 8
+    assert manifest["weight_bits"]["embeddings.word"] == 8
