@@ -30,8 +30,8 @@ def predict(student: Student, texts: Sequence[Text]) -> NDArray[np.float32]:
     outputs: list[tuple[int, NDArray[np.float32]]] = []
     with torch.inference_mode():
         for batch in model.batches(texts, MAX_LENGTH):
-            arrays = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
-            found = student.encode(*map(torch.from_numpy, arrays)).numpy()
+            ids, mask, types = map(torch.from_numpy, (batch.input_ids, batch.attention_mask, batch.token_type_ids))
+            found = student.encode(ids, mask, types).numpy()
             outputs += zip(batch.rows, found, strict=True)
     return np.stack([output for _, output in sorted(outputs, key=lambda pair: pair[0])])
 

@@ -59,9 +59,9 @@ def test_unsupported_bits_are_refused(method: str, bits: dict[str, Any], message
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"steps": 3}, "ibert has no options; 'steps' was given")],
+    [({"steps": 3}, "lq has no options; 'steps' was given")],
 )
 def test_options_that_a_method_lacks_are_refused(given: dict[str, Any], message: str) -> None:
-    method: Method = METHODS["ibert"]
+    method: Method = METHODS["lq"]
     with pytest.raises(SchemeError, match=message):
         method.parse_options(given)
