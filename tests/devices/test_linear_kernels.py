@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from intbert.compiler.operators.fixed_point import WIDE_LIMIT
 from intbert.compiler.operators.linear import Linear
 from intbert.targets import get_target
 
+from ..compiler.packings import FIELDS, draw_values
 from ..schedules.linear_cases import (
     EPILOGUES,
     PAIRS,
@@ -66,6 +68,25 @@ def test_kernels_give_the_oracles_bytes(
             calls[call] = arguments(linear, x, residual, target)
             expected[call] = linear, linear.oracle(x, residual)
     assert chosen == strategies
+    outputs = run_on_board(boards(cpu), target, functions, calls, tmp_path)
+    for call, (linear, oracle) in expected.items():
+        np.testing.assert_array_equal(as_integers(linear, outputs[call], target), oracle, call)
+
+
+@pytest.mark.parametrize(("target_name", "cpu"), [("rpi4", "cortex-a72"), ("rpi5", "cortex-a76")])
+def test_packed_weights_give_the_oracles_bytes(boards: Boards, tmp_path: Path, target_name: str, cpu: str) -> None:
+    """Weights of one, two and three planes, as the micro-kernels and the plain loop read them."""
+    target = get_target(target_name)
+    functions, calls, expected = {}, {}, {}
+    for packing in FIELDS:
+        for rows, channels, width in ((8, 48, 64), (3, 5, 24)):
+            weight = draw_values(packing, (channels, width), packing.bits)
+            linear = replace(layer(channels, width, "narrow"), weight=weight, packing=packing)
+            x = VALUES["random"](np.random.default_rng(rows), (rows, width)).astype(np.int64)
+            function = f"linear_{packing.bits}_{rows}"
+            functions[function] = kernel_for(linear, rows, target).function
+            calls[f"{function}/random"] = arguments(linear, x, None, target)
+            expected[f"{function}/random"] = linear, linear.oracle(x)
     outputs = run_on_board(boards(cpu), target, functions, calls, tmp_path)
     for call, (linear, oracle) in expected.items():
         np.testing.assert_array_equal(as_integers(linear, outputs[call], target), oracle, call)
