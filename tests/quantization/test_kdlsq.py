@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from intbert.compiler.model import HeadKind
 from intbert.compiler.packing import Packing
 from intbert.errors import SchemeError
 from intbert.quantization.methods import get_method
@@ -13,12 +15,15 @@ from intbert.quantization.training.learned import LearnedQuantization
 from intbert.quantization.training.learned_activations import least_squares
 from intbert.quantization.training.lsq import learned_step
 
+from ..models import Size, tiny_float_model
 from .training.tiny_task import (
     assert_agreement,
     batch_of,
     export_untrained,
     integer_logits,
     quantized,
+    signal_to_noise,
+    tensors,
     tiny_task,
 )
 
@@ -38,6 +43,18 @@ def test_the_integers_compute_what_training_saw(
     packing = Packing(weights, mid_rise=weights == 2) if weights < 8 else None
     assert integer.weight("layers.0.query.weight").packing == packing
     assert integer.activation("layers.1.context").bits == activations
+
+
+def test_sentence_embeddings_are_what_training_saw() -> None:
+    model = tiny_float_model("Bert", HeadKind.MEAN_POOLING, Size(hidden=24, layers=2, heads=4, intermediate=40))
+    scheme = get_method("kdlsq").scheme
+    quantization = LearnedQuantization(model.architecture, scheme, learned_step, least_squares)
+    student, integer = export_untrained(model, scheme, quantization)
+    batch = batch_of(integer, seed=1)
+    with torch.no_grad():
+        expected = student.encode(*tensors(batch).values()).numpy()
+    found = integer_logits(integer, batch)
+    assert signal_to_noise(expected, found / np.linalg.norm(found, axis=1, keepdims=True)) > 20
 
 
 def test_trains_from_the_registry(tmp_path: Path) -> None:
