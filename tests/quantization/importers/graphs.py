@@ -14,7 +14,7 @@ import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
 
 from ..checkpoints import VOCABULARY, make_model, save_tokenizer
 
@@ -53,7 +53,9 @@ def export(model: Any, family: str, path: Path, opset: int) -> Path:
     with warnings.catch_warnings():
         # The exporter based on tracing is deprecated, and says of shapes that are made constant that they are.
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.filterwarnings(
+            "ignore", "Converting a tensor to a Python|torch.tensor results are registered", Warning
+        )
         warnings.filterwarnings("ignore", "Exporting aten::index operator of advanced indexing", UserWarning)
         torch.onnx.export(
             Named(model),
@@ -141,6 +143,3 @@ def load(folder: Path) -> onnx.ModelProto:
 def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     """The initializers."""
     return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-
-
-__all__ = ["FLOAT_OUTPUTS", "INPUTS", "LINEARS", "Graphs", "QuantFormat", "QuantType"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-import nncf
+import nncf  # pyright: ignore[reportMissingImports]
 import numpy as np
 import onnx
 

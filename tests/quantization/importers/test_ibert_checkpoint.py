@@ -24,12 +24,17 @@ differ by up to 0.04 in a model of 16 channels."""
 
 
 def make_model(head: str = "ForSequenceClassification", **changes: Any) -> Any:
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 28}
+    sizes: dict[str, Any] = {
+        "num_labels": 2,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 28,
+    }
     config = transformers.IBertConfig(
         vocab_size=VOCABULARY,
         max_position_embeddings=POSITIONS,
         type_vocab_size=1,
-        num_labels=2,
         pad_token_id=1,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
@@ -148,7 +153,11 @@ def test_a_range_that_was_never_trained(folder: Path) -> None:
 
 def test_a_range_that_is_missing(folder: Path) -> None:
     name = "ibert.embeddings.output_activation.x_max"
-    rewritten(folder, lambda tensors: tensors.pop(name))
+
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        del tensors[name]
+
+    rewritten(folder, change)
     with pytest.raises(CheckpointError, match=f"tensor '{name}' is missing; save the model with quant_mode=True"):
         import_quantized(folder)
 

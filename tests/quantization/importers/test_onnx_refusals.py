@@ -14,9 +14,10 @@ import pytest
 from intbert.errors import CheckpointError, GraphError
 from intbert.quantization import import_quantized
 from onnx import helper, numpy_helper
+from onnxruntime.quantization import QuantFormat, QuantType
 
 from ..checkpoints import change_json
-from .graphs import FLOAT_OUTPUTS, LINEARS, Graphs, QuantFormat, QuantType, constants, load
+from .graphs import FLOAT_OUTPUTS, LINEARS, Graphs, constants, load
 
 Change = Callable[[onnx.ModelProto], None]
 
