@@ -79,7 +79,7 @@ def _print(found: Difference) -> None:
                 _decibels(layer.accumulated.row_sqnr_db),
                 f"{layer.accumulated.cosine:.5f}",
                 f"{layer.accumulated.max_error:.3g}",
-                "" if layer.own is None else _decibels(layer.own.row_sqnr_db),
+                _decibels(layer.own.row_sqnr_db),
                 "" if layer.grid_sqnr_db is None else _decibels(layer.grid_sqnr_db),
             )
             for layer in found.layers
@@ -107,7 +107,8 @@ def _print(found: Difference) -> None:
     if bad is None:
         print(f"No bad layer: every one keeps {found.threshold_db:g} dB or more when it reads the reference's values.")
     else:
-        print(f"First bad layer: {bad.name}, computed by {bad.operator}: {bad.sqnr_db:.1f} dB of its own; {bad.cause}.")
+        operators = " and ".join(bad.operators)
+        print(f"First bad layer: {bad.name}, computed by {operators}: {bad.sqnr_db:.1f} dB of its own; {bad.cause}.")
 
 
 def _decibels(value: float) -> str:

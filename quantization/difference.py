@@ -29,6 +29,8 @@ from .tokenization import Batch, Text, load_tokenizer, tokenize
 DEFAULT_THRESHOLD_DB = 8.0
 """A sixth of the signal's energy is noise. Sound layers reach 15 to 60 dB with 8 bits, 9 to 30 with 4-bit weights."""
 
+FLOAT = ".float"
+"""Ends the names of values of a mixed model that are quantized by another operator than that which computes them."""
 BATCH = 16
 """Sentences whose values are held at once."""
 
@@ -38,12 +40,12 @@ class LayerDifference:
     """One activation: how far it is from the reference, and how far its operator would be on its own."""
 
     name: str
-    operator: str
-    """What computes it."""
+    operators: tuple[str, ...]
+    """What computes it: the last of them, from values that only the model has, those before."""
     accumulated: Agreement
     """Both models run by themselves."""
-    own: Agreement | None
-    """The operator reads the reference's values; None where it reads integers whose scale is chosen at run time."""
+    own: Agreement
+    """The operators read the reference's values."""
     grid_sqnr_db: float | None
     """What rounding the reference to this activation's integers leaves; None for floats."""
 
@@ -62,7 +64,7 @@ class FirstBad:
     """The first layer whose own error is large, and what explains it."""
 
     name: str
-    operator: str
+    operators: tuple[str, ...]
     sqnr_db: float
     cause: str
 
@@ -128,40 +130,54 @@ class _Comparison:
         self._reference = FloatValues(reference) if isinstance(reference, FloatModel) else QuantizedValues(reference)
         self._values = QuantizedValues(model)
         self._rows = [name for step in self._values.graph.steps for name in _reported(step)]
-        self._operators = {name: step.operator.name for step in self._values.graph.steps for name in _reported(step)}
+        self._operators: dict[str, tuple[str, ...]] = {}
         self._accumulated, self._own, self._grid = ({} for _ in range(3))
 
     def update(self, batch: Batch) -> None:
-        reference, integers = self._reference(batch), self._values.integers(batch)
+        reference = _Aliased(self._reference(batch))
+        integers = self._values.integers(batch)
         tokens = batch.attention_mask.astype(bool).ravel()
         actual = self._values.real(integers)
         for name in self._rows:
             if name in reference and name in actual:
                 _add(self._accumulated, name, tokens, reference[name], actual[name])
+        local: dict[str, _Local] = {}
         for step in self._values.graph.steps:
-            self._update_own(step, reference, integers, tokens)
+            self._update_own(step, reference, integers, local, tokens)
 
     def _update_own(
-        self, step: Step, reference: Values, integers: dict[str, NDArray[Any]], tokens: NDArray[np.bool_]
+        self,
+        step: Step,
+        reference: _Aliased,
+        integers: dict[str, NDArray[Any]],
+        local: dict[str, _Local],
+        tokens: NDArray[np.bool_],
     ) -> None:
-        known = (self._as_read(name, reference, integers) for name in step.inputs)
-        inputs: list[Any] = [value for value in known if value is not None]
-        if len(inputs) < len(step.inputs):
-            return
+        """Runs ``step`` on the reference's values, or on what was computed from them where the reference has none."""
+        inputs: list[Any] = []
+        operators: tuple[str, ...] = ()
+        for name in step.inputs:
+            value = self._as_read(name, reference, integers)
+            if value is None:
+                value, before = local[name].values, local[name].operators
+                operators += tuple(operator for operator in before if operator not in operators)
+            inputs.append(value)
+        operators += (step.operator.name,)
         results = step.operator.oracle(*inputs)
         computed = dict(zip(step.outputs, results if isinstance(results, tuple) else (results,), strict=True))
+        local |= {name: _Local(values, operators) for name, values in computed.items()}
         own = self._values.real({**integers, **computed})
         rounded = self._rounded(step, reference, integers)
         for name in _reported(step):
             if name not in reference or name not in own:
                 continue
-            signal = _added(step, name, reference)
-            _add(self._own, name, tokens, reference[name], own[name], signal)
+            self._operators[name] = operators
+            _add(self._own, name, tokens, reference[name], own[name], _added(step, name, reference))
             if name in rounded:
                 _add(self._grid, name, tokens, reference[name], rounded[name])
 
-    def _as_read(self, name: str, reference: Values, integers: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
-        """The reference's value ``name`` as the model's operators read it."""
+    def _as_read(self, name: str, reference: _Aliased, integers: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """The reference's value ``name`` as the model's operators read it; None where it has none."""
         if name in INPUTS:
             return integers[name]
         if name not in reference:
@@ -171,7 +187,7 @@ class _Comparison:
         grid = self._values.grid(name)
         return None if grid is None else grid.integers(reference[name])
 
-    def _rounded(self, step: Step, reference: Values, integers: dict[str, NDArray[Any]]) -> Values:
+    def _rounded(self, step: Step, reference: _Aliased, integers: dict[str, NDArray[Any]]) -> Values:
         """The reference's values of the step's outputs, rounded to their integers."""
         found: Values = {}
         for name in step.outputs:
@@ -188,12 +204,31 @@ class _Comparison:
         own = {name: sums.agreement() for name, sums in self._own.items()}
         grid = {name: sums.agreement().row_sqnr_db for name, sums in self._grid.items()}
         return tuple(
-            LayerDifference(
-                name, self._operators[name], self._accumulated[name].agreement(), own.get(name), grid.get(name)
-            )
+            LayerDifference(name, self._operators[name], self._accumulated[name].agreement(), own[name], grid.get(name))
             for name in self._rows
             if name in self._accumulated
         )
+
+
+@dataclass(frozen=True)
+class _Local:
+    """A value that the reference lacks, computed from values that it has, and the operators on the way."""
+
+    values: NDArray[Any]
+    operators: tuple[str, ...]
+
+
+class _Aliased:
+    """The reference's values; one before its quantization, ``x.float``, is ``x``."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.removesuffix(FLOAT) in self._values
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        return self._values[name.removesuffix(FLOAT)]
 
 
 def _reported(step: Step) -> tuple[str, ...]:
@@ -204,7 +239,7 @@ def _reported(step: Step) -> tuple[str, ...]:
     return step.outputs
 
 
-def _added(step: Step, name: str, reference: Values) -> NDArray[np.float64] | None:
+def _added(step: Step, name: str, reference: _Aliased) -> NDArray[np.float64] | None:
     """What ``step`` adds to the residual stream; None where it adds to none."""
     residuals = [value for value in step.inputs[1:] if value != ATTENTION_MASK and value not in INPUTS]
     if not name.endswith("_sum") or not residuals:
@@ -268,9 +303,8 @@ def _first_bad(
     layers: Sequence[LayerDifference], weights: Sequence[WeightDifference], threshold: float
 ) -> FirstBad | None:
     for layer in layers:
-        if layer.own is None or layer.own.row_sqnr_db >= threshold:
-            continue
-        return FirstBad(layer.name, layer.operator, layer.own.row_sqnr_db, _cause(layer, weights, threshold))
+        if layer.own.row_sqnr_db < threshold:
+            return FirstBad(layer.name, layer.operators, layer.own.row_sqnr_db, _cause(layer, weights, threshold))
     return None
 
 
@@ -284,8 +318,15 @@ def _cause(layer: LayerDifference, weights: Sequence[WeightDifference], threshol
 
 
 def _belongs(weight: str, layer: LayerDifference) -> bool:
-    """Whether the operator that computes ``layer`` reads ``weight``."""
-    operator = layer.name if layer.operator.endswith(JOINT) else layer.operator
+    """Whether an operator that computes ``layer`` reads ``weight``."""
+    return any(_reads(operator, weight, layer.name) for operator in layer.operators)
+
+
+def _reads(operator: str, weight: str, layer: str) -> bool:
     if operator == "embeddings":
         return weight.startswith("embeddings.") and not weight.startswith("embeddings.norm.")
-    return weight.startswith(f"{operator}.")
+    if not operator.endswith(JOINT):
+        return weight.startswith(f"{operator}.")
+    prefix = operator.removesuffix(JOINT)
+    parts = [f"{prefix}.{part}" for part in PARTS]
+    return any(weight.startswith(f"{part}.") for part in ([layer] if layer in parts else parts))

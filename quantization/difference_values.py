@@ -103,7 +103,8 @@ class QuantizedValues:
             known = [part for part in parts if part is not None]
             if len(known) < len(PARTS):
                 return None
-            scales = np.repeat([part.scale for part in known], self.model.architecture.hidden)
+            architecture = self.model.architecture
+            scales = np.repeat([part.scale for part in known], architecture.heads * architecture.head_dim)
             return Grid(scales, 0, known[0].low, known[0].limit)
         if name == "head.first_token":
             name = layer_input(self.model.architecture.layers)
@@ -116,7 +117,7 @@ class QuantizedValues:
 
 
 def split_joint(name: str, values: NDArray[np.float64]) -> Values:
-    """The queries, keys and values of ``values`` [rows, 3 H], by their names."""
+    """The queries, keys and values of ``values`` [rows, 3 W], by their names."""
     prefix = name.removesuffix(JOINT)
     return {f"{prefix}.{part}": half for part, half in zip(PARTS, np.split(values, 3, axis=1), strict=True)}
 

@@ -7,10 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from intbert.compiler.lowering import lower
 from intbert.compiler.model import HeadKind, QuantizedModel, WeightTensor
 from intbert.errors import InputError
+from intbert.quantization import integers
 from intbert.quantization.agreement import EXACT_DB, AgreementSums, agreement
+from intbert.quantization.calibration import calibrate
 from intbert.quantization.difference import Difference, dequantized, difference, difference_batches
+from intbert.quantization.mixed import linear_inputs, quantize_mixed
 from intbert.quantization.tokenization import Batch
 
 from ..models import Size, tiny_float_model, tiny_model
@@ -69,7 +73,7 @@ def test_a_sound_model_has_no_bad_layer(family: str, head: HeadKind):
     if head is not HeadKind.NONE:
         assert names[-1].startswith("head.")
     assert {weight.name for weight in found.weights} == set(model.weights)
-    assert all(layer.own is not None and layer.own.row_sqnr_db > 15 for layer in found.layers)
+    assert all(layer.own.row_sqnr_db > 15 for layer in found.layers)
 
 
 def _without_types(batch: Batch) -> Batch:
@@ -98,8 +102,8 @@ def test_a_corrupted_tensor_is_named(sound: QuantizedModel, tensor: str, corrupt
     assert found.first_bad.name == named
     assert tensor in found.first_bad.cause
     # Nothing behind it is blamed: on its own, every other operator's layer is sound.
-    bad = {layer.operator for layer in found.layers if layer.own and layer.own.row_sqnr_db < found.threshold_db}
-    assert bad == {found.first_bad.operator}
+    bad = {layer.operators for layer in found.layers if layer.own.row_sqnr_db < found.threshold_db}
+    assert bad == {found.first_bad.operators}
 
 
 def test_the_scale_of_an_activation_is_named(sound: QuantizedModel):
@@ -108,14 +112,13 @@ def test_the_scale_of_an_activation_is_named(sound: QuantizedModel):
     broken = replace(sound, activations={**sound.activations, name: replace(sound.activations[name], scale=scale)})
     found = compare(broken)
     assert found.first_bad is not None
-    assert (found.first_bad.name, found.first_bad.operator) == (name, "layers.0.attention")
+    assert (found.first_bad.name, found.first_bad.operators) == (name, ("layers.0.attention",))
     assert "scale" in found.first_bad.cause
 
 
 def test_errors_accumulate_and_the_first_layer_is_blamed(sound: QuantizedModel):
     found = compare(change_weight(sound, "layers.0.value.weight", negated))
     after = next(layer for layer in found.layers if layer.name == "layers.1.context")
-    assert after.own is not None
     assert after.accumulated.row_sqnr_db < found.threshold_db < after.own.row_sqnr_db
 
 
@@ -168,6 +171,54 @@ def test_columns_that_were_split_count_as_one(sound: QuantizedModel):
     }
     whole = dequantized(replace(sound, weights={**sound.weights, **split}), f"{name}.weight")
     np.testing.assert_array_equal(whole, dequantized(sound, f"{name}.weight"))
+
+
+@pytest.fixture(scope="module", params=["static", "dynamic"])
+def mixed(request: pytest.FixtureRequest) -> QuantizedModel:
+    model = tiny_float_model("Bert", CLASSIFIER, SIZE)
+    names = linear_inputs(model)
+    if request.param == "dynamic":
+        return quantize_mixed(model, {}, {}, dynamic=frozenset(names))
+    ranges = calibrate(model, batches(), "min-max")
+    return quantize_mixed(model, {}, {name: integers.activation(ranges[name], 8) for name in names})
+
+
+def test_a_sound_mixed_model(mixed: QuantizedModel):
+    found = compare(mixed)
+    assert found.first_bad is None
+    assert found.layers[0].name == "embeddings.sum"
+    assert found.layers[-1].name == "head.logits"
+    assert sum("context" in layer.name for layer in found.layers) == SIZE.layers
+
+
+@pytest.mark.parametrize(
+    ("tensor", "named"),
+    [
+        pytest.param("layers.1.key.weight", "layers.1.context", id="key"),
+        pytest.param("layers.0.intermediate.weight", "layers.0.activation_output", id="intermediate"),
+        pytest.param("layers.1.attention_output.weight", "layers.1.attention_stream", id="attention-output"),
+        pytest.param("head.classifier.weight", "head.logits", id="classifier"),
+    ],
+)
+def test_a_corrupted_mixed_model(mixed: QuantizedModel, tensor: str, named: str):
+    found = compare(change_weight(mixed, tensor, negated)).first_bad
+    assert found is not None
+    assert found.name.removesuffix(".float") == named
+    assert tensor in found.cause
+
+
+def test_layers_with_split_channels_are_judged(sound: QuantizedModel):
+    """The channels that are duplicated in the graph are values of their own, which no reference has."""
+    name = "layers.1.output"
+    weight = sound.weights[f"{name}.weight"]
+    columns = [3, 17]
+    split = {
+        f"{name}.weight": replace(weight, values=np.concatenate([weight.values, weight.values[:, columns]], axis=1)),
+        f"{name}.split": WeightTensor(np.array(columns, np.int32), np.asarray(1.0)),
+    }
+    model = replace(sound, weights={**sound.weights, **split})
+    assert any(step.operator.name == f"{name}.duplicated_input" for step in lower(model).steps)
+    assert {layer.name for layer in compare(model).layers} == {layer.name for layer in compare(sound).layers}
 
 
 @pytest.mark.parametrize(
