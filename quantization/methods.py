@@ -158,6 +158,50 @@ _REGISTERED = (
     ),
     Method(
         _integer_only(
+            "aciq",
+            "analytical clipping for a Laplace or Gauss distribution, after training, 2 to 8 bits",
+            "Banner, Nahshan, Soudry, Post training 4-bit quantization of convolutional networks for "
+            "rapid-deployment, NeurIPS 2019",
+            weight_bits=4,
+        ),
+        "post_training.aciq:quantize_aciq",
+        "4-bit weights in seconds, and the one to try first for activations of fewer than 8 bits.",
+        weight_bits=TWO_TO_EIGHT,
+        activation_bits=TWO_TO_EIGHT,
+        embedding_bits=TWO_TO_EIGHT,
+        options="post_training.aciq:AciqOptions",
+    ),
+    Method(
+        _integer_only(
+            "ocs",
+            "outlier channel splitting and clipping, after training, 2 to 8 bits",
+            "Zhao, Hu, Dotzel, De Sa, Zhang, Improving Neural Network Quantization without Retraining using "
+            "Outlier Channel Splitting, ICML 2019",
+            weight_bits=4,
+        ),
+        "post_training.ocs:quantize_ocs",
+        "3- or 4-bit weights in a minute, without training, for 2 % more of them.",
+        weight_bits=TWO_TO_EIGHT,
+        activation_bits=TWO_TO_EIGHT,
+        embedding_bits=TWO_TO_EIGHT,
+        options="post_training.ocs:OcsOptions",
+    ),
+    Method(
+        _integer_only(
+            "brecq",
+            "roundings learned layer by layer on calibration text, 2 to 8 bits",
+            "Li et al., BRECQ: Pushing the Limit of Post-Training Quantization by Block Reconstruction, ICLR 2021",
+            weight_bits=3,
+        ),
+        "post_training.brecq:quantize_brecq",
+        "The best without labels: 2- or 3-bit weights, a few minutes on a laptop.",
+        weight_bits=TWO_TO_EIGHT,
+        activation_bits=TWO_TO_EIGHT,
+        embedding_bits=TWO_TO_EIGHT,
+        options="post_training.brecq:BrecqOptions",
+    ),
+    Method(
+        _integer_only(
             "kdlsq",
             "learned step sizes with hidden, attention and logit distillation, 2 to 8 bits",
             "Jin et al., KDLSQ-BERT: A Quantized BERT Combining Knowledge Distillation with Learned Step Size "

@@ -11,8 +11,12 @@ from ..request import Calibration, Request
 from ..weights import WeightQuantizer
 
 
-def quantize_calibrated(request: Request, quantizer: WeightQuantizer) -> QuantizedModel:
-    """Activations by the observer of the request's calibration; the encoder's weights and words by ``quantizer``.
+def quantize_calibrated(
+    request: Request, quantizer: WeightQuantizer, table_quantizer: WeightQuantizer | None = None
+) -> QuantizedModel:
+    """Activations by the observer of the request's calibration; the encoder's weights by ``quantizer``.
+
+    The word embeddings are quantized by ``table_quantizer``; None: by their largest magnitudes.
 
     Raises CalibrationError (unknown observer, nothing to calibrate on, activations that are not finite) and
     QuantizedModelError (a bias that does not fit).
@@ -22,7 +26,9 @@ def quantize_calibrated(request: Request, quantizer: WeightQuantizer) -> Quantiz
     calibration = request.needed_calibration()
     ranges = calibrate(request.model, calibration.batches, calibration.observer, request.progress)
     activations = activations_from_ranges(request.model, request.scheme, ranges)
-    return export(request.model, request.scheme, activations, quantizer, quantizer, provenance(request, calibration))
+    return export(
+        request.model, request.scheme, activations, quantizer, table_quantizer, provenance(request, calibration)
+    )
 
 
 def provenance(request: Request, calibration: Calibration) -> dict[str, Any]:
