@@ -130,12 +130,12 @@ class RegisterTileAttention:
         sch.reorder(batch, head, block, query, column)
         _vectorize(sch, column, head_dim, workload.lanes)
         sch.compute_at(sch.get_sblock("context"), block, preserve_unit_loops=True)
-        context = self._tile(sch, workload, "context_sum", *sch.get_loops(sch.get_sblock("context"))[-2:], head_dim)
+        context = self._tile(sch, workload, "context_sum", "context", head_dim)
         for name in ("probabilities", "reciprocal", "total", "total_lanes", "exponential", "largest"):
             sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
         sch.compute_at(largest_lanes, block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("scores"), block, preserve_unit_loops=True)
-        score_sum = self._tile(sch, workload, "score_sum", *sch.get_loops(sch.get_sblock("scores"))[-2:], length)
+        score_sum = self._tile(sch, workload, "score_sum", "scores", length)
         sch.compute_at(sch.get_sblock("query"), block, preserve_unit_loops=True)
         for name in ("key", "value"):
             sch.compute_at(sch.get_sblock(name), head, preserve_unit_loops=True)
@@ -153,8 +153,9 @@ class RegisterTileAttention:
             sch.decompose_reduction(product, reduction)
         return sch.mod["main"]
 
-    def _tile(self, sch: Schedule, workload: RealWorkload, product: str, row: Any, column: Any, columns: int) -> Any:
-        """The reduction ``product`` inside register tiles of its consumer's loops ``row`` and ``column``."""
+    def _tile(self, sch: Schedule, workload: RealWorkload, product: str, consumer: str, columns: int) -> Any:
+        """The reduction ``product`` inside register tiles of the rows and columns of its ``consumer``."""
+        row, column = sch.get_loops(sch.get_sblock(consumer))[-2:]
         lanes = max(1, workload.lanes // 2)  # float64
         width = vector_width(columns, lanes)
         vectors = widest_divisor(columns // width, TILE_VECTORS)

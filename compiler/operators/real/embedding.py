@@ -106,7 +106,7 @@ class RealEmbedding(RealOperator):
         def element(row: Any, channel: Any) -> ex.Expr:
             b, i = row // length, row % length
             rows = [inputs[0][b, i], i, *(types[b, i] for types in inputs[1:])]
-            total = None
+            total: Any = None
             for (values, scale), table_row in zip(tables, rows, strict=True):
                 scale_row = table_row if scale.shape[0] > 1 else 0
                 value = values[table_row, channel].astype("float64") * scale[scale_row].astype("float64")

@@ -56,7 +56,8 @@ def test_one_sentence_is_onnx_dynamic_quantize_linear(kind: str) -> None:
     ]
     graph = helper.make_graph([node], "g", [info("x", TensorProto.FLOAT, None)], outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    y, onnx_scale, zero = ReferenceEvaluator(model).run(None, {"x": x})
+    results = ReferenceEvaluator(model).run(None, {"x": x})
+    y, onnx_scale, zero = (np.asarray(result) for result in results)
     q, scale, zero_point = DynamicQuantize("x", True).oracle(x, np.ones((1, 9), int))
     assert (scale[0, 0], zero_point[0, 0]) == (onnx_scale, int(zero) - 128)
     np.testing.assert_array_equal(q, y.astype(int) - 128)
