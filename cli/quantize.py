@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,13 @@ import typer
 from typer.core import TyperCommand
 
 from . import console, options
+
+
+class _Granularity(str, Enum):
+    """Those of :class:`intbert.quantization.scheme.Granularity`, whose module loads NumPy."""
+
+    ROW = "row"
+    TENSOR = "tensor"
 
 
 class _Command(TyperCommand):
@@ -28,38 +36,103 @@ def register(app: typer.Typer) -> None:
 
 def quantize(
     folder: Annotated[Path, typer.Argument(help="A Hugging Face checkpoint: config.json, model.safetensors.")],
-    calibrate: Annotated[Path, typer.Option("--calibrate", help="Sentences to calibrate on: UTF-8, one a line.")],
     output: options.Output,
-    method: Annotated[str, typer.Option("--method", help="The quantization scheme; listed below.")] = "ibert",
+    method: Annotated[str, typer.Option("--method", help="The quantization method; listed below.")] = "ibert",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            help="Sentences to calibrate on: UTF-8, one a line; by default some of the task's training set.",
+        ),
+    ] = None,
     calibration: Annotated[
         str, typer.Option("--calibration", help="Ranges of activations: percentile, min-max or ema.")
     ] = "percentile",
     max_length: Annotated[
         int, typer.Option("--max-length", min=2, help="Cut calibration sentences to so many tokens.")
     ] = 128,
+    weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="Of the encoder's linears.")] = None,
+    activation_bits: Annotated[int | None, typer.Option("--activation-bits", help="Of what they read.")] = None,
+    embedding_bits: Annotated[int | None, typer.Option("--embedding-bits", help="Of the word embeddings.")] = None,
+    granularity: Annotated[
+        _Granularity | None, typer.Option("--granularity", help="One scale a row of a weight matrix, or one a matrix.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the method; repeatable.")
+    ] = None,
+    integer_only: Annotated[
+        bool, typer.Option("--integer-only", help="Convert what a method leaves in floating point (q8bert).")
+    ] = False,
+    task: Annotated[str | None, typer.Option("--task", help="What to train on: sst2, stsb or cola.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A GLUE folder: SST-2/train.tsv, SST-2/dev.tsv, ...")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option("--work", help="Keeps the training's checkpoints; by default beside the output.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of whatever a method draws at random.")] = None,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Quantize a float checkpoint."""
+    """Quantize a float checkpoint: on a few sentences, or by training on a task."""
     from ..compiler.artifact import artifact_bytes
     from ..compiler.model import save
     from ..compiler.staging import staged_folder
+    from ..quantization import get_method, load_float_model, read_sentences
     from ..quantization import quantize as quantize_model
-    from ..quantization import read_sentences
+    from ..quantization.request import Training
+    from ..quantization.task_sentences import task_sentences
 
-    sentences = read_sentences(calibrate)
+    if (task is None) != (data is None):
+        raise typer.BadParameter("a task needs its data, and data a task: give --task and --data")
+    chosen = get_method(method)
+    given = _settings(settings or [])
+    if integer_only and not chosen.scheme.integer_only:
+        given["integer_only"] = True
+    if seed is not None and not chosen.trains and "seed" in chosen.option_defaults():
+        given.setdefault("seed", seed)
+    chosen.parse_options(given)
+    training = None
+    if task is not None and data is not None:
+        training = Training(task, data, work or output.with_name(f"{output.name}.work"), seed or 0)
+    elif chosen.trains:
+        raise typer.BadParameter(f"the method {method} trains: give --task and --data")
+    elif calibrate is None:
+        raise typer.BadParameter("give --calibrate, a file of sentences, or --task and --data")
+    sentences = None if calibrate is None else read_sentences(calibrate)
     with staged_folder(output, force) as staging:
-        model = quantize_model(
-            folder,
+        model = load_float_model(folder)
+        if sentences is None and training is not None and not chosen.trains:
+            sentences = task_sentences(training.task, training.data, model.architecture.head.kind)
+        quantized = quantize_model(
+            model,
             method=method,
             sentences=sentences,
             calibration=calibration,
             max_length=max_length,
+            weight_bits=weight_bits,
+            activation_bits=activation_bits,
+            embedding_bits=embedding_bits,
+            granularity=None if granularity is None else granularity.value,
+            options=given,
+            training=training,
             progress=console.progress,
         )
-        save(model, staging)
-    size = artifact_bytes(output)
+        save(quantized, staging)
+    size, count = artifact_bytes(output), len(sentences or ())
     if as_json:
-        console.print_json({"output": str(output), "scheme": model.scheme, "sentences": len(sentences), "bytes": size})
+        console.print_json({"output": str(output), "scheme": quantized.scheme, "sentences": count, "bytes": size})
     else:
-        print(f"{output}: {model.scheme}, {len(sentences)} calibration sentences, {size / 1e6:.1f} MB")
+        observed = f"{count} calibration sentences" if training is None or not chosen.trains else f"trained on {task}"
+        print(f"{output}: {quantized.scheme}, {observed}, {size / 1e6:.1f} MB")
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """``["ratio=0.02"]`` as ``{"ratio": "0.02"}``."""
+    settings: dict[str, Any] = {}
+    for setting in given:
+        name, equals, value = setting.partition("=")
+        if not (name and equals):
+            raise typer.BadParameter(f"'{setting}' is not OPTION=VALUE", param_hint="--set")
+        settings[name.strip()] = value.strip()
+    return settings

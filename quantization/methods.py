@@ -70,6 +70,12 @@ class Method:
             changes["weight_granularity"] = granularity
         return replace(self.scheme, **changes)
 
+    def option_defaults(self) -> dict[str, Any]:
+        """The method's options and what they are unless given."""
+        if self.options is None:
+            return {}
+        return {field.name: field.default for field in fields(_resolve(self.options))}
+
     def parse_options(self, given: Mapping[str, Any]) -> Any:
         """The method's options with what is ``given`` by name; SchemeError for an unknown or unusable one."""
         if self.options is None:
@@ -77,7 +83,7 @@ class Method:
                 raise SchemeError(f"the method {self.name} has no options; '{next(iter(given))}' was given")
             return None
         options = _resolve(self.options)
-        defaults = {field.name: field.default for field in fields(options)}
+        defaults = self.option_defaults()
         for name in given:
             if name not in defaults:
                 raise SchemeError(f"the method {self.name} has no option '{name}'; it has {', '.join(defaults)}")

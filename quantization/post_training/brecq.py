@@ -6,7 +6,6 @@ Li et al., "BRECQ: Pushing the Limit of Post-Training Quantization by Block Reco
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
