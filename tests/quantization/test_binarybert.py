@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from intbert.compiler.model import Activation, Architecture, Quantization
+from intbert.compiler.model import Activation, Architecture, Quantization, QuantizedModel
 from intbert.compiler.packing import Packing
 from intbert.errors import SchemeError
 from intbert.quantization.export import export
@@ -62,6 +62,18 @@ def _observed(model: FloatModel, scheme: Scheme) -> LearnedActivations:
     return LearnedActivations(model.architecture, scheme, learned_step, least_squares)
 
 
+def untrained_binary(
+    model: FloatModel, bits: int, granularity: Granularity = Granularity.TENSOR
+) -> tuple[Student, QuantizedModel]:
+    """The binary student of half the width of ``model`` as the splitting leaves it, and its integers."""
+    narrow = _narrow(model, relu=bits == 4)
+    scheme = _scheme(bits, granularity)
+    per_row = granularity is Granularity.ROW
+    halves, seconds = split_model(narrow, per_row)
+    quantization = BinaryQuantization(narrow.architecture, _observed(narrow, scheme), per_row, seconds)
+    return export_untrained(halves, scheme, quantization)
+
+
 @pytest.mark.parametrize("granularity", Granularity, ids=lambda granularity: granularity.value)
 @pytest.mark.parametrize("bits", [8, 4])
 def test_splitting_does_not_change_what_the_student_computes(
@@ -91,14 +103,10 @@ def test_splitting_does_not_change_what_the_student_computes(
 @pytest.mark.parametrize("granularity", Granularity, ids=lambda granularity: granularity.value)
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_integers_compute_what_training_saw(tmp_path: Path, bits: int, granularity: Granularity) -> None:
-    model = _narrow(tiny_task(tmp_path)[0], relu=bits == 4)
-    scheme = _scheme(bits, granularity)
-    per_row = granularity is Granularity.ROW
-    halves, seconds = split_model(model, per_row)
-    quantization = BinaryQuantization(model.architecture, _observed(model, scheme), per_row, seconds)
-    student, integer = export_untrained(halves, scheme, quantization)
+    model = tiny_task(tmp_path)[0]
+    student, integer = untrained_binary(model, bits, granularity)
     assert_agreement(student, integer, decibels=20 if bits == 8 else 12)
-    for linear in encoder_linears(model.architecture):
+    for linear in encoder_linears(student.architecture):
         weight = integer.weight(f"{linear.name}.weight")
         assert weight.packing == Packing(1, mid_rise=True)
         assert weight.values.shape == (linear.outputs, 2 * linear.inputs)
