@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from intbert.compiler import oracle
 from intbert.compiler.build import compile_model
@@ -14,6 +16,7 @@ from intbert.compiler.runtime import load as load_artifact
 from intbert.quantization import import_quantized
 from intbert.targets import get_target
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType
 
 from .graphs import FLOAT_OUTPUTS, INPUTS, Graphs, constants, load, session, tokens
@@ -171,3 +174,29 @@ def test_the_artifact_returns_the_oracles_bytes(graphs: Graphs, tmp_path: Path) 
     inputs = tokens((6, 3), "Bert", 0)
     arrays = [inputs[name].astype(np.int32) for name in INPUTS]
     assert artifact.run(*arrays).tobytes() == oracle.run(model, *arrays).astype(np.float32).tobytes()
+
+
+def test_a_mask_that_replaces_scores(graphs: Graphs, tmp_path: Path) -> None:
+    """As older exports of DistilBERT: masked_fill in place of an addition."""
+    folder = Path(shutil.copytree(graphs.classifier(), tmp_path / "filled"))
+    plain, graph = import_quantized(folder), load(folder)
+    made_by = {output: node for node in graph.graph.node for output in node.output}
+    constant = numpy_helper.from_array(np.array(np.finfo(np.float32).min), "least")
+    zero = numpy_helper.from_array(np.array(0, np.float32), "nothing")
+    graph.graph.initializer.extend([constant, zero])
+    for number, softmax in enumerate([node for node in graph.graph.node if node.op_type == "Softmax"]):
+        add = made_by[softmax.input[0]]
+        scores, mask = add.input
+        if made_by[scores].op_type != "MatMul":
+            scores, mask = mask, scores
+        index = list(graph.graph.node).index(add)
+        graph.graph.node.insert(index, helper.make_node("Equal", [mask, "nothing"], [f"kept{number}"]))
+        add.CopyFrom(helper.make_node("Where", [f"kept{number}", scores, "least"], list(add.output)))
+    onnx.save(graph, str(folder / "model.onnx"))
+    filled = import_quantized(folder)
+    assert filled.activations == plain.activations
+    for name, tensor in plain.weights.items():
+        assert tensor.values.tobytes() == filled.weights[name].values.tobytes(), name
+        tensor.values.tobytes() == filled.weights[name].values.tobytes() for name, tensor in plain.weights.items()
+    )
+    assert_agrees(folder, "Bert", filled, ((9, 4, 1),))
