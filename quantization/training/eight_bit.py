@@ -32,8 +32,11 @@ class EightBit(FakeQuantization):
         """Weights and tables with the scale of their largest magnitude, which nothing exceeds."""
         if name not in self._weights:
             return tensor
-        low, high = torch.aminmax(tensor.detach())
-        return fake_quantize(tensor, integers.activation(max(-low.item(), high.item()), BITS).scale, BITS)
+        return fake_quantize(tensor, _scale(tensor), BITS)
+
+    def rows(self, name: str, table: Tensor, ids: Tensor) -> Tensor:
+        """The rows, with the scale of the whole table."""
+        return fake_quantize(table[ids], _scale(table), BITS)
 
     def activation(self, name: str, values: Tensor, mask: Tensor | None) -> Tensor:
         """What the linears read, with the scale of the moving average, which takes this batch in first."""
@@ -46,3 +49,8 @@ class EightBit(FakeQuantization):
     def activations(self) -> dict[str, Quantization]:
         """The moving averages."""
         return {name: integers.activation(value, BITS) for name, value in self.ranges.as_dict().items()}
+
+
+def _scale(tensor: Tensor) -> float:
+    low, high = torch.aminmax(tensor.detach())
+    return integers.activation(max(-low.item(), high.item()), BITS).scale

@@ -34,6 +34,14 @@ class FakeQuantization(nn.Module):
         """What the forward computes with instead of the parameter ``name`` (canonical: weights, biases, gammas)."""
         return tensor
 
+    def rows(self, name: str, table: Tensor, ids: Tensor) -> Tensor:
+        """The rows ``ids`` of what the forward computes with instead of the embedding table ``name``.
+
+        A method whose scales do not need the whole table quantizes these rows alone: most of a model's parameters
+        are words that a batch does not have.
+        """
+        return self.weight(name, table)[ids]
+
     def activation(self, name: str, values: Tensor, mask: Tensor | None) -> Tensor:
         """What the forward goes on with instead of ``values``: a hook, see :data:`..forward.Hook`."""
         return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from ...compiler.model import Architecture, HeadKind
 from ...errors import TrainingError
+from .. import structure
 from ..float_model import FloatModel
 from ..forward import Forward
 from .fake_quantization import FakeQuantization
@@ -66,6 +68,7 @@ class Student(nn.Module):
         self.float_parameters = nn.ParameterDict(
             {key: nn.Parameter(torch.tensor(model.weights[name])) for name, key in self._keys.items()}
         )
+        self._tables = {f"{name}.weight" for name in structure.embeddings(model.architecture)}
         self.fake_quantization = fake_quantization or FakeQuantization()
 
     def parameter(self, name: str) -> nn.Parameter:
@@ -85,7 +88,12 @@ class Student(nn.Module):
                 capture.values[name] = values
             return values
 
-        weights = {name: quantization.weight(name, self.parameter(name)) for name in self._keys}
+        weights: dict[str, Any] = {
+            name: _Table(quantization, name, self.parameter(name))
+            if name in self._tables
+            else quantization.weight(name, self.parameter(name))
+            for name in self._keys
+        }
         forward = Forward(self.architecture, weights, self.model.norm_epsilon, hook)
         return forward(input_ids, attention_mask, token_type_ids)
 
@@ -119,6 +127,18 @@ class Student(nn.Module):
         """The float model with the parameters as they are now."""
         weights = {name: self.parameter(name).detach().cpu().numpy().copy() for name in self._keys}
         return replace(self.model, weights=weights)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """An embedding table of which only the rows that are read are quantized."""
+
+    quantization: FakeQuantization
+    name: str
+    parameter: Tensor
+
+    def __getitem__(self, ids: Tensor) -> Tensor:
+        return self.quantization.rows(self.name, self.parameter, ids)
 
 
 def similarities(embeddings: Tensor) -> Tensor:

@@ -35,6 +35,19 @@ def test_weights_and_tables_have_the_scale_of_their_largest_magnitude() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
+def test_the_rows_that_are_read_are_those_of_the_whole_table() -> None:
+    quantization = EightBit(tiny_float_model("Bert", HeadKind.SEQUENCE_CLASSIFICATION).architecture)
+    table = torch.randn(40, 24, requires_grad=True)
+    ids = torch.tensor([[3, 3], [7, 0]])
+    whole, rows = (
+        quantization.weight("embeddings.word.weight", table)[ids],
+        quantization.rows("embeddings.word.weight", table, ids),
+    )
+    assert torch.equal(whole, rows)
+    gradients = [torch.autograd.grad((values * values).sum(), table)[0] for values in (whole, rows)]
+    torch.testing.assert_close(*gradients)
+
+
 def test_thresholds_are_a_moving_average_that_begins_with_the_first_batch() -> None:
     quantization = EightBit(tiny_float_model("Bert", HeadKind.SEQUENCE_CLASSIFICATION).architecture, decay=0.75)
     mask = torch.tensor([[1, 0]])
