@@ -32,7 +32,9 @@ from .tiny_task import batch_of, tensors, tiny_task
 def test_without_quantization_it_is_the_float_model(family: str, head: HeadKind) -> None:
     model = tiny_float_model(family, head)
     batch = batch_of(model)
-    found = Student(model).encode(**tensors(batch)).detach().numpy()
+    inputs = tensors(batch)
+    output = Student(model).encode(inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"])
+    found = output.detach().numpy()
     np.testing.assert_allclose(found, model.forward(batch), rtol=1e-5, atol=1e-6)
 
 
