@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,13 +73,23 @@ def quantize(
         Path | None, typer.Option("--work", help="Keeps the training's checkpoints; by default beside the output.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of whatever a method draws at random.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option("--max-drop", help="auto: points that the task's metric may lose; by default 0.5.")
+    ] = None,
+    latency_table: Annotated[
+        Path | None,
+        typer.Option("--latency-table", help="auto: seek the fastest model, by a JSON file of milliseconds."),
+    ] = None,
+    trade_off: Annotated[
+        Path | None, typer.Option("--trade-off", help="auto: write every model that was judged to a JSON file.")
+    ] = None,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Quantize a float checkpoint: on a few sentences, or by training on a task."""
     from ..compiler.artifact import artifact_bytes
     from ..compiler.model import save
-    from ..compiler.staging import staged_folder
+    from ..compiler.staging import staged_file, staged_folder
     from ..quantization import get_method, load_float_model, read_sentences
     from ..quantization import quantize as quantize_model
     from ..quantization.request import Training
@@ -91,6 +103,10 @@ def quantize(
         given["integer_only"] = True
     if seed is not None and not chosen.trains and "seed" in chosen.option_defaults():
         given.setdefault("seed", seed)
+    given |= {} if max_drop is None else {"max_drop": max_drop}
+    given |= {} if latency_table is None else {"latency_table": str(latency_table)}
+    if trade_off is not None and method != "auto":
+        raise typer.BadParameter(f"the method {method} judges one model only; --trade-off is auto's")
     chosen.parse_options(given)
     training = None
     if task is not None and data is not None:
@@ -100,7 +116,9 @@ def quantize(
     elif calibrate is None:
         raise typer.BadParameter("give --calibrate, a file of sentences, or --task and --data")
     sentences = None if calibrate is None else read_sentences(calibrate)
-    with staged_folder(output, force) as staging:
+    with ExitStack() as outputs:
+        judged = None if trade_off is None else outputs.enter_context(staged_file(trade_off, force))
+        staging = outputs.enter_context(staged_folder(output, force))
         model = load_float_model(folder)
         if sentences is None and training is not None and not chosen.trains:
             sentences = task_sentences(training.task, training.data, model.architecture.head.kind)
@@ -119,6 +137,8 @@ def quantize(
             progress=console.progress,
         )
         save(quantized, staging)
+        if judged is not None:
+            judged.write_text(json.dumps(quantized.provenance["auto"], indent=2) + "\n", encoding="utf-8")
     size, count = artifact_bytes(output), len(sentences or ())
     if as_json:
         console.print_json({"output": str(output), "scheme": quantized.scheme, "sentences": count, "bytes": size})

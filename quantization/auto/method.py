@@ -12,10 +12,11 @@ from ...compiler.model import QuantizedModel
 from ...compiler.oracle_model import OracleModel
 from ...errors import SchemeError
 from ..evaluation import Score, evaluate
-from ..glue import Split, get_task, read_examples
+from ..glue import get_task
 from ..methods import METHODS, Method
 from ..request import Calibration, Request, Training
 from ..size import stored_bits
+from ..task_sentences import task_sentences
 from . import search
 from .latency import LatencyTable, read_latency_table
 from .options import AutoOptions
@@ -24,7 +25,6 @@ from .simulation import MAX_LENGTH, Simulation
 from .trade_off import Judged, TradeOff, cheapest, drop_of
 from .units import WORDS, Bits, Cost, Unit, overrides, units_of, weight_bytes
 
-CALIBRATION_SENTENCES = 256
 ORDER = "auto"
 
 
@@ -44,9 +44,7 @@ def _calibrated(request: Request, training: Training) -> Request:
     """``request`` with sentences to calibrate on: its own, or of the task's training set."""
     if request.calibration is not None:
         return request
-    examples = read_examples(get_task(training.task), training.data, split=Split.TRAIN)
-    texts = [example.sentences[0] for example in examples]
-    chosen = texts[:: max(1, len(texts) // CALIBRATION_SENTENCES)][:CALIBRATION_SENTENCES]
+    chosen = task_sentences(training.task, training.data, request.model.architecture.head.kind)
     return replace(request, calibration=Calibration(request.model.batches(chosen, MAX_LENGTH)))
 
 
@@ -115,10 +113,14 @@ class _Search:
         most = max(bits[unit.name] for unit in self.units if unit.name != WORDS)
         scheme = method.customized(weight_bits=most, embedding_bits=words)
         tensors = {name: count for name, count in overrides(self.units, bits).items() if name != WORDS}
-        request = replace(
-            self.request, scheme=replace(scheme, weight_overrides=tensors), options=method.parse_options({})
+        return method.quantize(
+            replace(
+                self.request,
+                scheme=replace(scheme, weight_overrides=tensors),
+                options=method.parse_options({}),
+                training=None,  # with which ibert would train
+            )
         )
-        return method.quantize(request)
 
     def _candidate(self, method: Method, original: float) -> _Candidate:
         """The path of ``method``, and how far it goes by simulation on the slice."""
