@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,14 +166,24 @@ def test_leaving_out_what_reaches_nothing_changes_nothing(tmp_path: Path) -> Non
 @pytest.mark.parametrize("bits", [8, 4])
 def test_trains_from_the_registry(tmp_path: Path, bits: int) -> None:
     model, training = tiny_task(tmp_path, Size(hidden=16, layers=1, heads=2, intermediate=24))
-    integer = quantized(
-        model, training, "binarybert", {"activation_bits": bits}, limit=16, width_epochs=1, logit_epochs=1
-    )
+
+    def run() -> QuantizedModel:
+        chosen = {"activation_bits": bits}
+        return quantized(model, training, "binarybert", chosen, limit=16, width_epochs=1, logit_epochs=1)
+
+    integer = run()
     assert np.isfinite(integer_logits(integer, batch_of(integer))).all()
     assert integer.architecture.activation is (Activation.RELU if bits == 4 else Activation.GELU)
     stages = ["width", "ternary-1-hidden", "ternary-2-logits", "binary-1-hidden", "binary-2-logits"]
     assert list(integer.provenance["training"]) == stages
     assert sorted(path.name for path in training.work.iterdir()) == sorted(stages)
+    # A run that was killed in its last stage, ends with the same integers.
+    for folder in (training.work / stages[-1]).glob("checkpoint-*"):
+        shutil.rmtree(folder)
+    again = run()
+    assert again.activations == integer.activations
+    for name, weight in integer.weights.items():
+        np.testing.assert_array_equal(again.weights[name].values, weight.values)
 
 
 @pytest.mark.parametrize("sizes", [MINILM, BERT_BASE], ids=["minilm", "bert-base"])

@@ -14,7 +14,6 @@ from intbert.quantization.methods import get_method
 from intbert.quantization.mkqbert import with_int4_layers
 from intbert.quantization.training.learned import LearnedQuantization
 from intbert.quantization.training.learned_activations import least_squares
-from intbert.quantization.training.lsq import learned_step
 from intbert.quantization.training.mkq_scale import least_squares_scale
 from intbert.targets import get_target
 
@@ -25,13 +24,6 @@ from .training.tiny_task import export_untrained, tiny_task
 SIZE = Size(hidden=32, layers=1, heads=2, intermediate=64)
 
 
-def _kdlsq(folder: Path) -> QuantizedModel:
-    model, _ = tiny_task(folder, SIZE)
-    scheme = get_method("kdlsq").customized(weight_bits=2, embedding_bits=2)
-    quantization = LearnedQuantization(model.architecture, scheme, learned_step, least_squares)
-    return export_untrained(model, scheme, quantization)[1]
-
-
 def _mkqbert(folder: Path) -> QuantizedModel:
     model, _ = tiny_task(folder, SIZE)
     scheme = with_int4_layers(get_method("mkqbert").scheme, model.architecture, [0])
@@ -39,15 +31,13 @@ def _mkqbert(folder: Path) -> QuantizedModel:
     return export_untrained(model, scheme, quantization)[1]
 
 
-def _binarybert(bits: int, folder: Path) -> QuantizedModel:
-    return untrained_binary(tiny_task(folder, SIZE)[0], bits)[1]
+def _binarybert(folder: Path) -> QuantizedModel:
+    return untrained_binary(tiny_task(folder, SIZE)[0], 4)[1]
 
 
 MODELS = {
-    "kdlsq W2A8": _kdlsq,
     "mkqbert": _mkqbert,
-    "binarybert W1A8": lambda folder: _binarybert(8, folder),
-    "binarybert W1A4": lambda folder: _binarybert(4, folder),
+    "binarybert W1A4": _binarybert,
 }
 
 
