@@ -63,7 +63,7 @@ def exact_product(a: NDArray[Any], b: NDArray[Any]) -> Int64Array:
     depth = a.shape[-1]
     size = max(1, min(depth, 2**24 // largest))
     total = np.zeros((), np.int64)
-    for start in range(0, depth, size):
+    for start in range(0, max(depth, 1), size):
         part = slice(start, start + size)
         product = a[..., part].astype(np.float32) @ b[..., part, :].astype(np.float32)
         total = total + product.astype(np.int64)

@@ -7,6 +7,9 @@ import pytest
 import tvm
 from intbert.compiler.operators import expressions as ex
 from intbert.compiler.operators.fixed_point import (
+    bit_length,
+    by_rows,
+    exact_product,
     rounding_multiply_high,
     rounding_shift_right,
     saturate,
@@ -37,6 +40,35 @@ def test_definition_is_half_up():
     assert rounding_shift_right(np.array([5, -5]), 0).tolist() == [5, -5]
     assert saturate(np.array([-200, 127, 128]), 127).tolist() == [-127, 127, 127]
     assert saturate_int16(np.array([-(2**15) - 1, 2**15])).tolist() == [-(2**15), 2**15 - 1]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 1040, 1041, 4096])
+@pytest.mark.parametrize(("a", "b"), [(127, 127), (-128, 127), (255, -128), (1, 1), (0, 127)])
+def test_products_of_the_largest_values_are_exact(depth: int, a: int, b: int) -> None:
+    left, right = np.full((2, depth), a), np.full((depth, 3), b, np.int8)
+    left[1] -= np.arange(depth) % 2  # so that sums are odd, which float32 loses first
+    assert np.array_equal(exact_product(left, right), left @ right.astype(np.int64))
+
+
+def test_products_of_many_matrices_are_exact() -> None:
+    random = np.random.default_rng(0)
+    left, right = random.integers(-128, 128, (2, 3, 5, 3000)), random.integers(-127, 128, (2, 3, 3000, 4))
+    found = exact_product(left, right)
+    assert found.dtype == np.int64
+    assert np.array_equal(found, left @ right)
+
+
+def test_bit_lengths_are_pythons() -> None:
+    values = [0, 1, 2, 3, *(2**bits + offset for bits in range(2, 53) for offset in (-1, 0, 1) if bits < 52)]
+    assert bit_length(np.array(values)).tolist() == [value.bit_length() for value in values]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 100])
+def test_blocks_of_rows_are_the_rows(rows: int) -> None:
+    random = np.random.default_rng(rows)
+    a, b = random.integers(-99, 99, (2, rows, 2**13))
+    assert np.array_equal(by_rows(lambda x, y: x * 2 + y, a, b), a * 2 + b)
+    assert np.array_equal(by_rows(lambda x, y: x - 1, a, None), a - 1)
 
 
 @every_processor
