@@ -85,7 +85,7 @@ def _tables(model: FloatModel, scheme: Scheme, word_quantizer: WeightQuantizer) 
         values = model.weights[f"{name}.weight"]
         scale = integers.without_zeros(quantizer.scale(name, values, bits, granularity))
         tables[f"{name}.weight"] = WeightTensor(
-            quantizer.integers(name, values, scale, bits), scale, quantizer.packing(bits)
+            quantizer.integers(name, values, scale, bits), scale, quantizer.packing(name, bits)
         )
     return tables
 

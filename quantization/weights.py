@@ -23,8 +23,8 @@ class WeightQuantizer(Protocol):
         """
         ...
 
-    def packing(self, bits: int) -> Packing | None:
-        """The grid of the integers; None for 8 bits."""
+    def packing(self, name: str, bits: int) -> Packing | None:
+        """The grid of the integers of the weight ``name``; None for 8 bits."""
         ...
 
     def scale(self, name: str, weight: NDArray[np.float32], bits: int, granularity: Granularity) -> NDArray[np.float64]:
@@ -63,18 +63,18 @@ class MinMaxWeights:
     def split(self, name: str, weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32] | None]:
         return weight, None
 
-    def packing(self, bits: int) -> Packing | None:
+    def packing(self, name: str, bits: int) -> Packing | None:
         return default_packing(bits)
 
     def scale(self, name: str, weight: NDArray[np.float32], bits: int, granularity: Granularity) -> NDArray[np.float64]:
         axis = 1 if granularity is Granularity.ROW else None
         magnitude = np.asarray(np.abs(weight).max(axis=axis), np.float64)
-        return magnitude / grid_limit(self.packing(bits))
+        return magnitude / grid_limit(self.packing(name, bits))
 
     def integers(
         self, name: str, weight: NDArray[np.float32], scale: NDArray[np.float64], bits: int
     ) -> NDArray[np.int8]:
-        return round_to_grid(weight, scale, self.packing(bits))
+        return round_to_grid(weight, scale, self.packing(name, bits))
 
 
 def quantize_linear(
@@ -96,7 +96,7 @@ def quantize_linear(
     scale = integers.representable_scale(name, quantizer.scale(name, weight, bits, granularity), bias, input_scale)
     values = quantizer.integers(name, weight, scale, bits)
     tensors = {
-        f"{name}.weight": WeightTensor(values, scale, quantizer.packing(bits)),
+        f"{name}.weight": WeightTensor(values, scale, quantizer.packing(name, bits)),
         f"{name}.bias": integers.bias(bias, input_scale * scale),
     }
     if split is not None:

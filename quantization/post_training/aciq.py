@@ -113,7 +113,7 @@ class AnalyticWeights(MinMaxWeights):
 
     def scale(self, name: str, weight: NDArray[np.float32], bits: int, granularity: Granularity) -> NDArray[np.float64]:
         spread = Spread.of(weight, 1 if granularity is Granularity.ROW else None)
-        packing = self.packing(bits)
+        packing = self.packing(name, bits)
         levels = _levels(packing)
         clip = np.abs(spread.mean) + optimal_clip(spread, levels, self._distribution)
         # Cells, not their centres, fill the range: the outermost levels lie half a cell inside.

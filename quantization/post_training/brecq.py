@@ -5,23 +5,24 @@ Li et al., "BRECQ: Pushing the Limit of Post-Training Quantization by Block Reco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compiler.model import Quantization, QuantizedModel
-from .. import integers
+from ...compiler.packing import Packing
 from ..export import activations_from_ranges, export
+from ..integers import representable_scale
 from ..request import Request
 from ..scheme import Granularity
 from ..structure import encoder_linears
-from ..tokenization import Batch
 from ..weights import MinMaxWeights
 from .brecq_options import BrecqOptions
 from .calibrated import provenance
-from .clip_search import search_scale
+from .clip_search import choose_packings, search_clipping
 
 if TYPE_CHECKING:
     from .adaround import AdaptiveRounding
@@ -39,54 +40,70 @@ def quantize_brecq(request: Request) -> QuantizedModel:
     from .adaround import AdaptiveRounding
     from .fisher import fisher_diagonals
     from .reconstruction import Reconstruction
+    from .simulation import dequantized
 
     calibration = request.needed_calibration()
     model, options = request.model, request.options or BrecqOptions()
     ranges = calibrate(model, calibration.batches, calibration.observer, request.progress)
     activations = activations_from_ranges(model, request.scheme, ranges)
-    grid = MinMaxWeights()
-    roundings: dict[str, AdaptiveRounding] = {}
-    scales = _scales(request, calibration.batches, activations)
-    for name, scale in scales.items():
-        packing = grid.packing(request.scheme.bits_of_weight(name))
-        roundings[name] = AdaptiveRounding(torch.from_numpy(model.weights[f"{name}.weight"]), scale, packing)
+    start = _start(request, activations)
+    roundings = {
+        name: AdaptiveRounding(torch.from_numpy(model.weights[f"{name}.weight"]), grid.scale, grid.packing)
+        for name, grid in start.items()
+    }
     importance = None
     if options.fisher:
         importance = fisher_diagonals(model, calibration.batches, options.seed, request.progress)
-    reconstruction = Reconstruction(model, activations, options, importance)
-    learned = reconstruction.run(calibration.batches, roundings, request.progress)
-    return export(
-        model, request.scheme, activations, LearnedRounding(scales, learned), None, provenance(request, calibration)
-    )
+    nearest = export(model, request.scheme, activations, LearnedRounding(start, _integers(roundings)))
+    reconstruction = Reconstruction(model, dequantized(model, nearest), activations, options, importance)
+    reconstruction.run(calibration.batches, roundings, request.progress)
+    learned = LearnedRounding(start, _integers(roundings))
+    return export(model, request.scheme, activations, learned, None, provenance(request, calibration))
 
 
-def _scales(
-    request: Request, batches: Sequence[Batch], activations: Mapping[str, Quantization]
-) -> dict[str, NDArray[np.float64]]:
-    """The scales with the least expected error of the outputs, before anything is learned."""
+def _integers(roundings: Mapping[str, AdaptiveRounding]) -> dict[str, NDArray[np.int8]]:
+    return {name: rounding.integers() for name, rounding in roundings.items()}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the weights of a linear may lie."""
+
+    packing: Packing | None
+    scale: NDArray[np.float64]
+
+
+def _start(request: Request, activations: Mapping[str, Quantization]) -> dict[str, Grid]:
+    """The grids with the least expected error of the outputs, before anything is learned."""
     from .moments import observe_channels
 
-    model, scheme, grid = request.model, request.scheme, MinMaxWeights()
+    model, scheme = request.model, request.scheme
     linears = encoder_linears(model.architecture)
+    batches = request.needed_calibration().batches
     moments = observe_channels(model, batches, {linear.input for linear in linears}, request.progress)
-    scales = {}
+    importance = {linear.name: moments[linear.input].square for linear in linears}
+    packings = choose_packings(model, scheme, importance)
+    grids = {}
     for linear in linears:
-        packing = grid.packing(scheme.bits_of_weight(linear.name))
-        weight, bias = model.weights[f"{linear.name}.weight"], model.weights[f"{linear.name}.bias"]
-        scale = search_scale(weight, packing, scheme.weight_granularity, moments[linear.input].square)
-        scales[linear.name] = integers.representable_scale(linear.name, scale, bias, activations[linear.input].scale)
-    return scales
+        name, packing = linear.name, packings[linear.name]
+        weight, bias = model.weights[f"{name}.weight"], model.weights[f"{name}.bias"]
+        scale = search_clipping(weight, packing, scheme.weight_granularity, importance[name]).scale
+        grids[name] = Grid(packing, representable_scale(name, scale, bias, activations[linear.input].scale))
+    return grids
 
 
 class LearnedRounding(MinMaxWeights):
     """Gives the linears the scales and the integers [N, K] that were learned."""
 
-    def __init__(self, scales: Mapping[str, NDArray[np.float64]], learned: Mapping[str, NDArray[np.int8]]) -> None:
-        self._scales = scales
+    def __init__(self, grids: Mapping[str, Grid], learned: Mapping[str, NDArray[np.int8]]) -> None:
+        self._grids = grids
         self._learned = learned
 
+    def packing(self, name: str, bits: int) -> Packing | None:
+        return self._grids[name].packing
+
     def scale(self, name: str, weight: NDArray[np.float32], bits: int, granularity: Granularity) -> NDArray[np.float64]:
-        return self._scales[name]
+        return self._grids[name].scale
 
     def integers(
         self, name: str, weight: NDArray[np.float32], scale: NDArray[np.float64], bits: int

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compiler.model import QuantizedModel
+from ...compiler.packing import Packing
 from ...errors import SchemeError
 from ..request import Request
 from ..scheme import Granularity, Scheme
 from ..structure import encoder_linears
 from ..weights import MinMaxWeights, grid_limit
 from .calibrated import quantize_calibrated
-from .clip_search import search_scale
+from .clip_search import choose_packings, search_clipping
 from .splitting import choose_channels, split_columns
 
 
@@ -51,20 +52,26 @@ def quantize_ocs(request: Request) -> QuantizedModel:
     inputs = {linear.name: linear.input for linear in encoder_linears(request.model.architecture)}
     moments = observe_channels(request.model, batches, set(inputs.values()), request.progress)
     importance = {name: moments[source].square for name, source in inputs.items()}
+    packings = choose_packings(request.model, request.scheme, importance)
     options = request.options or OcsOptions()
-    return quantize_calibrated(request, SplitWeights(request.scheme, options, importance))
+    return quantize_calibrated(request, SplitWeights(request.scheme, options, importance, packings))
 
 
 class SplitWeights(MinMaxWeights):
     """Splits channels, one after the other the one with the largest weight as counted in steps of its row's grid."""
 
     def __init__(
-        self, scheme: Scheme, options: OcsOptions, importance: Mapping[str, NDArray[np.float64]] | None = None
+        self,
+        scheme: Scheme,
+        options: OcsOptions,
+        importance: Mapping[str, NDArray[np.float64]],
+        packings: Mapping[str, Packing | None],
     ) -> None:
-        """``importance``: E[x^2] of every input channel [K] of a linear."""
+        """``importance``: E[x^2] of every input channel [K] of a linear; ``packings``: the linears' grids."""
         self._scheme = scheme
         self._options = options
-        self._importance = importance or {}
+        self._importance = importance
+        self._packings = packings
         self._scales: dict[str, NDArray[np.float64]] = {}
 
     def split(self, name: str, weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32] | None]:
@@ -79,17 +86,19 @@ class SplitWeights(MinMaxWeights):
         scale = self._scales[name] = self._clipped(name, halved, np.concatenate([everything, origin]))
         if not self._options.aware:
             return halved, origin
-        packing = self.packing(self._scheme.bits_of_weight(name))
+        packing = self._packings[name]
         return split_columns(weight, chosen, scale * (1 if packing is None else packing.step))
+
+    def packing(self, name: str, bits: int) -> Packing | None:
+        return self._packings[name]
 
     def scale(self, name: str, weight: NDArray[np.float32], bits: int, granularity: Granularity) -> NDArray[np.float64]:
         return self._scales[name]
 
-    def _clipped(self, name: str, weight: NDArray[np.float32], origin: NDArray[np.int_]) -> NDArray[np.float64]:
+    def _clipped(self, name: str, weight: NDArray[np.float32], origin: NDArray[np.integer]) -> NDArray[np.float64]:
         """The scale of ``weight``, whose column j reads the input channel ``origin[j]``."""
-        bits, granularity = self._scheme.bits_of_weight(name), self._scheme.weight_granularity
+        granularity, packing = self._scheme.weight_granularity, self._packings[name]
         if not self._options.clip:
-            scale = super().scale(name, weight, bits, granularity)
-            return np.where(scale > 0, scale, 1.0 / grid_limit(self.packing(bits)))
-        importance = self._importance.get(name)
-        return search_scale(weight, self.packing(bits), granularity, None if importance is None else importance[origin])
+            scale = super().scale(name, weight, self._scheme.bits_of_weight(name), granularity)
+            return np.where(scale > 0, scale, 1.0 / grid_limit(packing))
+        return search_clipping(weight, packing, granularity, self._importance[name][origin]).scale

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...compiler.model import Quantization
@@ -41,17 +39,22 @@ class Reconstruction:
     def __init__(
         self,
         model: FloatModel,
+        nearest: FloatModel,
         activations: Mapping[str, Quantization],
         options: BrecqOptions,
         importance: Sequence[Sequence[Tensor]] | None = None,
     ) -> None:
-        """``importance``: per layer and batch, how much an error of each output [B, T, H] counts; None: the same."""
+        """``nearest``: the model with its weights rounded, of which everything but the encoder's linears stays.
+
+        ``importance``: per layer and batch, how much an error of each output [B, T, H] counts; None: the same.
+        """
         self._model = model
         self._options = options
         self._importance = importance
-        self._weights = {name: torch.from_numpy(array) for name, array in model.weights.items()}
+        self._nearest = {name: torch.from_numpy(array) for name, array in nearest.weights.items()}
+        weights = {name: torch.from_numpy(array) for name, array in model.weights.items()}
         narrow = {name: quantization for name, quantization in activations.items() if quantization.bits <= 8}
-        self._float = Forward(model.architecture, self._weights, model.norm_epsilon)
+        self._float = Forward(model.architecture, weights, model.norm_epsilon)
         self._rounded_activations = RoundedActivations(narrow)
         self._random = torch.Generator().manual_seed(options.seed)
 
@@ -60,8 +63,8 @@ class Reconstruction:
         batches: Sequence[Batch],
         roundings: Mapping[str, AdaptiveRounding],
         progress: Progress = silent,
-    ) -> dict[str, NDArray[np.int8]]:
-        """The integers of every encoder linear: ``roundings``, which start at the nearest ones, learned in order."""
+    ) -> None:
+        """Learns the ``roundings`` of all encoder linears, which start at the nearest ones, in place."""
         samples = [self._embed(batch) for batch in batches]
         layers = self._model.architecture.layers
         for layer in range(layers):
@@ -79,7 +82,6 @@ class Reconstruction:
             self._advance_rounded(prefix, own, samples)
             for sample, target in zip(samples, targets, strict=True):
                 sample.exact = target
-        return {name: rounding.integers() for name, rounding in roundings.items()}
 
     def _embed(self, batch: Batch) -> _Sample:
         ids, mask, types = map(torch.from_numpy, (batch.input_ids, batch.attention_mask, batch.token_type_ids))
@@ -90,7 +92,7 @@ class Reconstruction:
     def _rounding_forward(self, weights: Mapping[str, Tensor]) -> Forward:
         """The forward with rounded activations and these ``weights``."""
         model = self._model
-        return Forward(model.architecture, {**self._weights, **weights}, model.norm_epsilon, self._rounded_activations)
+        return Forward(model.architecture, {**self._nearest, **weights}, model.norm_epsilon, self._rounded_activations)
 
     def _advance_exact(self, prefix: str, samples: Sequence[_Sample]) -> list[tuple[Tensor, Tensor]]:
         with torch.no_grad():

@@ -30,7 +30,7 @@ class LearnedWeights:
     def split(self, name: str, weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32] | None]:
         return weight, None
 
-    def packing(self, bits: int) -> Packing | None:
+    def packing(self, name: str, bits: int) -> Packing | None:
         return default_packing(bits)
 
     def scale(self, name: str, weight: NDArray[np.float32], bits: int, granularity: Granularity) -> NDArray[np.float64]:
@@ -42,9 +42,9 @@ class LearnedWeights:
     ) -> NDArray[np.int8]:
         step = self._steps[name]
         if not np.array_equal(scale, self.scale(name, weight, bits, Granularity.ROW)):
-            return round_to_grid(weight, scale, self.packing(bits))
+            return round_to_grid(weight, scale, self.packing(name, bits))
         # As in training, where a quotient in float64 could round to another integer.
-        integers = Grid.of_packing(self.packing(bits)).round(torch.from_numpy(weight) / step)
+        integers = Grid.of_packing(self.packing(name, bits)).round(torch.from_numpy(weight) / step)
         return integers.numpy().astype(np.int8)
 
 

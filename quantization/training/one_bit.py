@@ -109,7 +109,7 @@ class BinaryWeights:
         both = np.concatenate([weight, self._seconds[f"{name}.weight"]], axis=1)
         return both, np.arange(weight.shape[1], dtype=np.int32)
 
-    def packing(self, bits: int) -> Packing | None:
+    def packing(self, name: str, bits: int) -> Packing | None:
         return ONE_BIT
 
     def scale(self, name: str, weight: NDArray[np.float32], bits: int, granularity: Granularity) -> NDArray[np.float64]:
