@@ -52,7 +52,7 @@ def test_sentence_embeddings_are_what_training_saw() -> None:
     student, integer = export_untrained(model, scheme, quantization)
     batch = batch_of(integer, seed=1)
     with torch.no_grad():
-        expected = student.encode(*tensors(batch).values()).numpy()
+        expected = student.encode(**tensors(batch)).numpy()
     found = integer_logits(integer, batch)
     assert signal_to_noise(expected, found / np.linalg.norm(found, axis=1, keepdims=True)) > 20
 
