@@ -57,7 +57,8 @@ def quantize_aciq(request: Request) -> QuantizedModel:
     ranges = calibrate(model, calibration.batches, calibration.observer, request.progress)
     observed = {_distributed(linear.input) for linear in encoder_linears(model.architecture)}
     spreads = observe_spreads(model, calibration.batches, observed, request.progress)
-    clipped = analytic_ranges(model.architecture, scheme, spreads, distribution)
+    analytic = analytic_ranges(model.architecture, scheme, spreads, distribution)
+    clipped = {name: min(magnitude, ranges[name]) for name, magnitude in analytic.items()}
     activations = activations_from_ranges(model, scheme, {**ranges, **clipped})
     if options.keep_outliers:
         activations |= _better(request, {name: activations[name] for name in clipped}, ranges)

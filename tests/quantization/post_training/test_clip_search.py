@@ -39,7 +39,7 @@ def test_important_channels_are_not_clipped():
     clipped = search_clipping(weight, Packing(4), Granularity.ROW, importance).scale * 7
     importance[0] = 1e4
     kept = search_clipping(weight, Packing(4), Granularity.ROW, importance).scale * 7
-    assert clipped < 1.6
+    assert clipped < 1.7
     assert kept == pytest.approx(2.5, rel=0.02)
 
 
