@@ -51,8 +51,9 @@ def test_sentence_embeddings_are_what_training_saw() -> None:
     quantization = LearnedQuantization(model.architecture, scheme, learned_step, least_squares)
     student, integer = export_untrained(model, scheme, quantization)
     batch = batch_of(integer, seed=1)
+    inputs = tensors(batch)
     with torch.no_grad():
-        expected = student.encode(**tensors(batch)).numpy()
+        expected = student.encode(inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"]).numpy()
     found = integer_logits(integer, batch)
     assert signal_to_noise(expected, found / np.linalg.norm(found, axis=1, keepdims=True)) > 20
 
