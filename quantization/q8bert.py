@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Q8BertOptions(TrainingOptions):
     """How to train, and which operators are integer."""
 
-    epochs: int = 1
     learning_rate: float = 2e-5
+    logits: float = 0.0
+    """Weight of the soft cross entropy with the float model's logits, beside the task's own loss; not of the paper."""
     integer_only: bool = False
     """Whether softmax, GELU, layer normalization and attention become integer after training."""
 
@@ -36,16 +37,25 @@ def quantize_q8bert(request: Request) -> QuantizedModel:
     OutputError (checkpoints) and QuantizedModelError (a bias that does not fit).
     """
     from .training.development import check_development_set, development_score
+    from .training.distillation import Distillation, Logits
     from .training.eight_bit import EightBit
     from .training.recipe import recipe
-    from .training.student import Student
-    from .training.trainer import train
+    from .training.student import Student, frozen
+    from .training.trainer import task_loss, train
 
     options: Q8BertOptions = request.options
     training = request.needed_training()
     check_development_set(training)
     student = Student(request.model, EightBit(request.model.architecture))
-    record = train(student, training, options, progress=request.progress, recipe=recipe(request, "q8bert"))
+    record = train(
+        student,
+        training,
+        options,
+        loss=Distillation((Logits(options.logits),), labels=1.0) if options.logits else task_loss,
+        teacher=frozen(request.model) if options.logits else None,
+        progress=request.progress,
+        recipe=recipe(request, "q8bert"),
+    )
     record |= development_score(student, training, request.progress)
     record["method"] = "q8bert, quantization-aware training"
     return _integer_only(request, student, record) if options.integer_only else _mixed(request, student, record)

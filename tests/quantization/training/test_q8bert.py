@@ -73,7 +73,8 @@ def test_float_activations_stay_as_they_are() -> None:
 @pytest.mark.parametrize("integer_only", [False, True], ids=["mixed", "integer-only"])
 def test_the_integer_model_computes_what_was_trained(tmp_path: Path, integer_only: bool) -> None:
     model, training = tiny_task(tmp_path)
-    found = quantized(model, training, "q8bert", epochs=4, learning_rate=1e-3, integer_only=integer_only)
+    options = {"epochs": 4, "learning_rate": 1e-3, "logits": 0.5 if integer_only else 0.0}
+    found = quantized(model, training, "q8bert", integer_only=integer_only, **options)
     assert (found.float_operators is None) == integer_only
     assert found.scheme == "q8bert"
     assert found.provenance["training"]["steps"] == 12
