@@ -48,7 +48,9 @@ def grid_limit(packing: Packing | None) -> int:
     return integers.limit(8) if packing is None else packing.limit
 
 
-def round_to_grid(weight: NDArray[np.float32], scale: NDArray[np.float64], packing: Packing | None) -> NDArray[np.int8]:
+def round_to_grid(
+    weight: NDArray[np.floating], scale: NDArray[np.floating], packing: Packing | None
+) -> NDArray[np.int8]:
     """The nearest integers of the grid."""
     quotient = weight / (scale if scale.ndim == 0 else scale[:, None])
     limit = grid_limit(packing)

@@ -16,11 +16,11 @@ from ...compiler.model import Architecture, Quantization, QuantizedModel
 from ...compiler.packing import Packing
 from ...errors import SchemeError
 from ..export import activations_from_ranges, export
-from ..integers import limit
+from ..integers import limit, without_zeros
 from ..request import Request
 from ..scheme import Granularity, Scheme
 from ..structure import encoder_linears
-from ..weights import MinMaxWeights, grid_limit
+from ..weights import MinMaxWeights, grid_limit, round_to_grid
 from .calibrated import provenance
 from .clipping import Distribution, Spread, optimal_clip
 
@@ -32,8 +32,8 @@ class AciqOptions:
     distribution: str = "auto"
     """``laplace``, ``gauss``, or ``auto``: whichever has moments more like those of the values."""
     keep_outliers: bool = True
-    """An activation keeps its observed range where the analytical one has the larger error on the calibration
-    sentences: channels of outliers, which encoders have, are no part of a bell curve."""
+    """What errs less on the calibration sentences over its whole range than clipped, an activation or a row of
+    weights, keeps that range: the few large channels that encoders have are no part of a bell curve."""
 
     def __post_init__(self) -> None:
         known = [distribution.value for distribution in Distribution]
@@ -62,8 +62,19 @@ def quantize_aciq(request: Request) -> QuantizedModel:
     activations = activations_from_ranges(model, scheme, {**ranges, **clipped})
     if options.keep_outliers:
         activations |= _better(request, {name: activations[name] for name in clipped}, ranges)
-    quantizer = AnalyticWeights(distribution)
+    importance = _importance(request) if options.keep_outliers else {}
+    quantizer = AnalyticWeights(distribution, importance)
     return export(model, scheme, activations, quantizer, quantizer, provenance(request, calibration))
+
+
+def _importance(request: Request) -> dict[str, NDArray[np.float64]]:
+    """E[x^2] of every input channel of the encoder's linears."""
+    from .moments import observe_channels
+
+    inputs = {linear.name: linear.input for linear in encoder_linears(request.model.architecture)}
+    batches = request.needed_calibration().batches
+    moments = observe_channels(request.model, batches, set(inputs.values()), request.progress)
+    return {name: moments[source].square for name, source in inputs.items()}
 
 
 def _better(
@@ -109,17 +120,30 @@ def analytic_ranges(
 class AnalyticWeights(MinMaxWeights):
     """Clips every matrix, or every row of it, where the distribution with its moments has the least expected error."""
 
-    def __init__(self, distribution: Distribution) -> None:
+    def __init__(self, distribution: Distribution, importance: Mapping[str, NDArray[np.float64]] | None = None) -> None:
+        """``importance``: of the input channels [K] of linears whose scales keep the whole range where, weighted so,
+        that has the smaller error."""
         self._distribution = distribution
+        self._importance = importance or {}
 
     def scale(self, name: str, weight: NDArray[np.float32], bits: int, granularity: Granularity) -> NDArray[np.float64]:
         spread = Spread.of(weight, 1 if granularity is Granularity.ROW else None)
         packing = self.packing(name, bits)
         levels = _levels(packing)
         clip = np.abs(spread.mean) + optimal_clip(spread, levels, self._distribution)
+        whole = super().scale(name, weight, bits, granularity)
         # Cells, not their centres, fill the range: the outermost levels lie half a cell inside.
-        scale = 2 * clip / levels / (1 if packing is None else packing.step)
-        return np.minimum(scale, super().scale(name, weight, bits, granularity))
+        clipped = np.minimum(2 * clip / levels / (1 if packing is None else packing.step), whole)
+        if name not in self._importance:
+            return clipped
+
+        def error(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+            usable = without_zeros(scale)
+            column = usable if usable.ndim == 0 else usable[:, None]
+            rows = np.square(round_to_grid(weight, usable, packing) * column - weight) @ self._importance[name]
+            return rows if granularity is Granularity.ROW else rows.sum()
+
+        return np.where(error(clipped) < error(whole), clipped, whole)
 
 
 def _levels(packing: Packing | None) -> int:

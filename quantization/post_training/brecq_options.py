@@ -11,10 +11,10 @@ from ...errors import SchemeError
 class BrecqOptions:
     """The learning of the roundings."""
 
-    iterations: int = 300
+    iterations: int = 100
     """Steps of Adam for each encoder layer."""
-    learning_rate: float = 0.02
-    batch: int = 16
+    learning_rate: float = 0.05
+    batch: int = 8
     """Sentences in each step."""
     regularizer: float = 0.01
     """How much an undecided rounding costs."""

@@ -12,7 +12,8 @@ from intbert.compiler.model import HeadKind, Quantization, QuantizedModel
 from intbert.errors import CalibrationError
 from intbert.quantization.float_model import FloatModel
 from intbert.quantization.methods import METHODS
-from intbert.quantization.post_training.clipping import Spread
+from intbert.quantization.post_training.aciq import AnalyticWeights
+from intbert.quantization.post_training.clipping import Distribution, Spread
 from intbert.quantization.post_training.fisher import fisher_diagonals
 from intbert.quantization.post_training.moments import observe_channels, observe_spreads
 from intbert.quantization.post_training.rounding_error import measure_rounding
@@ -110,6 +111,18 @@ def test_aciq_keeps_a_range_where_clipping_errs_more(model: FloatModel, batches:
     errors = measure_rounding(model, batches, {name: (kept[name], clipped[name], observed[name]) for name in names})
     for measured in errors.values():
         assert measured[0] == measured.min()
+
+
+@pytest.mark.parametrize("granularity", list(Granularity), ids=lambda value: value.value)
+def test_aciq_keeps_rows_with_outliers_that_matter(granularity: Granularity):
+    weight = np.random.default_rng(0).normal(0, 0.1, (3, 200)).astype(np.float32)
+    weight[:, 0] = 2.0
+    clipped = AnalyticWeights(Distribution.GAUSS).scale("x", weight, 4, granularity)
+    ignored = AnalyticWeights(Distribution.GAUSS, {"x": np.r_[0.0, np.ones(199)]}).scale("x", weight, 4, granularity)
+    kept = AnalyticWeights(Distribution.GAUSS, {"x": np.r_[1e4, np.ones(199)]}).scale("x", weight, 4, granularity)
+    np.testing.assert_array_equal(ignored, clipped)
+    np.testing.assert_allclose(kept, 2 / 7)
+    assert (clipped < 1 / 7).all()
 
 
 def test_ocs_without_splits(model: FloatModel, batches: list[Batch]):
