@@ -21,7 +21,7 @@ def recipes(
     as_json: options.Json = False,
 ) -> None:
     """Which quantization method to choose when, and what it needs."""
-    from ..quantization.methods import METHODS, get_method
+    from ..quantization.methods import METHODS, get_method, shown_bits
 
     methods = list(METHODS.values()) if name is None else [get_method(name)]
     if as_json:
@@ -30,9 +30,9 @@ def recipes(
     rows = [
         (
             method.name,
-            _bits(method.weight_bits),
-            _bits(method.activation_bits),
-            _bits(method.embedding_bits),
+            shown_bits(method.weight_bits),
+            shown_bits(method.activation_bits),
+            shown_bits(method.embedding_bits),
             _needs(method),
             method.when,
         )
@@ -53,15 +53,11 @@ def _print_method(method: Method) -> None:
 
 
 def _needs(method: Method) -> str:
-    return "a task's data" if method.trains else "sentences"
+    return "a task's data" if method.needs_task else "sentences"
 
 
 def _arguments(method: Method) -> str:
-    return "--task TASK --data GLUE" if method.trains else "--calibrate SENTENCES"
-
-
-def _bits(bits: range) -> str:
-    return str(bits[0]) if len(bits) == 1 else f"{bits[0]} to {bits[-1]}"
+    return "--task TASK --data GLUE" if method.needs_task else "--calibrate SENTENCES"
 
 
 def _document(method: Method) -> dict[str, Any]:
@@ -71,6 +67,7 @@ def _document(method: Method) -> dict[str, Any]:
         "source": method.scheme.source,
         "when": method.when,
         "trains": method.trains,
+        "needs_task": method.needs_task,
         "weight_bits": list(method.weight_bits),
         "activation_bits": list(method.activation_bits),
         "embedding_bits": list(method.embedding_bits),

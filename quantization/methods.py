@@ -36,11 +36,18 @@ class Method:
     """``module:name`` of a frozen dataclass with the method's own options and their defaults."""
     trains: bool = False
     """Whether it trains on a task's data, rather than observe a few sentences."""
+    judges: bool = False
+    """Whether it judges models on a task's development set."""
 
     @property
     def name(self) -> str:
         """The name of the method and of its scheme."""
         return self.scheme.name
+
+    @property
+    def needs_task(self) -> bool:
+        """Whether it needs a task and its data."""
+        return self.trains or self.judges
 
     def customized(
         self,
@@ -61,10 +68,8 @@ class Method:
                 continue
             supported: range = getattr(self, field)
             if value not in supported:
-                few = " or ".join(map(str, supported)) if supported.step > 1 else f"{supported[0]} to {supported[-1]}"
-                few = str(supported[0]) if len(supported) == 1 else few
-                what = field.replace("_", " ")
-                raise SchemeError(f"the method {self.name} supports {few} {what}, not {value}")
+                what = f"{shown_bits(supported)} {field.replace('_', ' ')}"
+                raise SchemeError(f"the method {self.name} supports {what}, not {value}")
             changes[field] = value
         if granularity is not None:
             changes["weight_granularity"] = granularity
@@ -92,6 +97,13 @@ class Method:
     def quantize(self, request: Request) -> QuantizedModel:
         """Does what ``request`` asks for."""
         return _resolve(self.function)(request)
+
+
+def shown_bits(bits: range) -> str:
+    """``8``, ``4 or 8``, ``2 to 8``."""
+    if len(bits) <= 2:
+        return " or ".join(map(str, bits))
+    return f"{bits[0]} to {bits[-1]}"
 
 
 def _resolve(path: str) -> Any:
@@ -266,6 +278,7 @@ _REGISTERED = (
         "auto.method:quantize_auto",
         "When you know how much accuracy you can give up, and have the task's data to judge models on.",
         options="auto.options:AutoOptions",
+        judges=True,
     ),
 )
 

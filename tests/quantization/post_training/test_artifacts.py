@@ -18,7 +18,7 @@ from intbert.targets import get_target
 from ...models import inputs, tiny_float_model
 from ..checkpoints import make_batch
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "aciq": {"weight_bits": 4, "activation_bits": 4},
     "ocs": {"weight_bits": 3},
     "brecq": {"weight_bits": 2, "embedding_bits": 4},
