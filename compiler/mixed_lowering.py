@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ..errors import BoundsError, QuantizedModelError
 from .graph import ATTENTION_MASK, INPUT_IDS, TOKEN_TYPE_IDS, IntegerGraph, Operator, Step
 from .linear_weights import common_packing
+from .mixed_roundings import partial_sum, product_is_rounded, rounded_source, roundings
 from .model import Activation, FloatOperators, HeadKind, QuantizedModel
 from .operators.epilogues import Logits
 from .operators.linear import Linear
-from .operators.real.attention import RealAttention
+from .operators.real.attention import AttentionRoundings, RealAttention
 from .operators.real.dynamic_quantize import DynamicQuantize
 from .operators.real.elementwise import Elementwise
 from .operators.real.embedding import RealEmbedding, Table
@@ -23,6 +24,7 @@ from .operators.real.functions import Function
 from .operators.real.layer_norm import RealLayerNorm
 from .operators.real.pooling import RealFirstToken, RealMeanPooling
 from .operators.real.quantize import Quantize, check_scale
+from .operators.real.rounded_gelu import RoundedGelu
 from .operators.real.sources import (
     DYNAMIC_STEPS,
     Accumulators,
@@ -37,6 +39,8 @@ _FUNCTIONS = {
     Activation.RELU: Function.RELU,
     Activation.TANH: Function.TANH,
 }
+GELU_STEPS = ("erf", "gate", "gated")
+"""erf(x / sqrt 2), that plus 1, and that times x."""
 
 
 def lower_mixed(model: QuantizedModel, operators: FloatOperators) -> IntegerGraph:
@@ -89,11 +93,6 @@ class _MixedLowering:
             return None
         return Quantize.of(activation, self.model.activation(activation))
 
-    def _rounded(self, activation: str) -> Quantize | None:
-        """How an activation that no linear reads is quantized and dequantized, if it is."""
-        found = self.model.activations.get(activation)
-        return None if found is None else Quantize.of(activation, found)
-
     def _read(self, activation: str, floats: str, per_token: bool = True) -> _Read:
         """The float value ``floats`` quantized at run time, for a linear to read."""
         values = (activation, f"{activation}.scale", f"{activation}.zero_point")
@@ -102,13 +101,13 @@ class _MixedLowering:
         return _Read(values, None)
 
     def _residual(self, stream: str) -> str:
-        """The value that a residual reads: ``stream``, rounded where the model says so."""
-        quantize = self._rounded(stream)
-        if quantize is None:
-            return stream
-        output = f"{stream}.rounded"
-        self._emit(Elementwise(output, RoundedFloats(quantize), Function.IDENTITY), (stream,), output)
-        return output
+        """The value that a residual, or the head, reads: ``stream``, rounded where the model says so."""
+        value = stream
+        for quantize in roundings(self.model, stream):
+            output = f"{value}.rounded"
+            self._emit(Elementwise(output, RoundedFloats(quantize), Function.IDENTITY), (value,), output)
+            value = output
+        return value
 
     def _is_smoothed(self, activation: str) -> bool:
         """Whether the activation's channels are scaled before they are quantized."""
@@ -136,7 +135,9 @@ class _MixedLowering:
     def _table(self, name: str, first_row: int = 0) -> Table:
         tensor = self.model.weight(name)
         scale = tensor.scale[first_row:] if tensor.scale.ndim else tensor.scale
-        return Table.of(name, np.ascontiguousarray(tensor.values[first_row:]), scale)
+        zero_point = self.model.weights.get(f"{name.removesuffix('.weight')}.zero_point")
+        zero = 0 if zero_point is None else int(zero_point.values.reshape(()))
+        return Table.of(name, np.ascontiguousarray(tensor.values[first_row:]), scale, zero)
 
     def _embeddings(self) -> tuple[str, _Read]:
         architecture = self.model.architecture
@@ -146,22 +147,25 @@ class _MixedLowering:
             self._table("embeddings.word.weight"),
             self._table("embeddings.position.weight", architecture.position_offset),
             self._table("embeddings.token_type.weight") if types else None,
+            *partial_sum(self.model),
         )
         self._emit(embedding, (INPUT_IDS, TOKEN_TYPE_IDS) if types else (INPUT_IDS,), "embeddings.sum")
         return self._layer_norm(
-            "embeddings.norm", Floats(), ("embeddings.sum",), "embeddings.stream", "embeddings.output"
+            "embeddings.norm", Floats(), "embeddings.sum", ("embeddings.sum",), "embeddings.stream", "embeddings.output"
         )
 
     def _layer_norm(
         self,
         norm: str,
         source: Source,
+        total: str,
         inputs: Sequence[str],
         stream: str,
         hidden: str | None,
         residual: str | None = None,
     ) -> tuple[str, _Read]:
-        """Layer normalization: the float stream, and the activation ``hidden`` that the next linear reads, if any."""
+        """Layer normalization of the sum ``total``: the float stream, and the activation ``hidden`` that the next
+        linear reads, if any."""
         smoothed = hidden is not None and self._is_smoothed(hidden)
         quantize = None if hidden is None or smoothed else self._static(hidden)
         operator = RealLayerNorm(
@@ -172,6 +176,7 @@ class _MixedLowering:
             self._float_vector(f"{norm}.beta"),
             self.operators.norm_epsilon,
             quantize,
+            roundings(self.model, total),
         )
         inputs = inputs if residual is None else (*inputs, residual)
         if hidden is not None and quantize is not None:
@@ -208,7 +213,7 @@ class _MixedLowering:
             source = Accumulators(
                 _float32_scales(name, weight_scale * float(read.quantize.scale)), float_bias, reach
             )  # fmt: skip
-        return source, (accumulators, *read.values[1:])
+        return rounded_source(self.model, parts, source), (accumulators, *read.values[1:])
 
     def _bias(self, parts: Sequence[str], read: _Read) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The biases as integers for the accumulators, and as floats for what is added after them."""
@@ -221,8 +226,9 @@ class _MixedLowering:
                     f"{part}.bias is integer, but its scale needs that of a dynamic activation; give it as float32"
                 )
             zeros = np.zeros(tensor.values.shape)
-            integers.append(zeros if is_float else tensor.values)
-            floats.append(self._float_vector(f"{part}.bias") if is_float else zeros)
+            added_later = is_float or product_is_rounded(self.model, part)
+            integers.append(zeros if added_later else tensor.values)
+            floats.append(self._float_vector(f"{part}.bias") if added_later else zeros)
         return np.concatenate(integers).astype(np.int64), np.concatenate(floats).astype(np.float32)
 
     def _encoder_layer(self, layer: str, stream: str, hidden: _Read, output: str | None) -> tuple[str, _Read]:
@@ -231,6 +237,7 @@ class _MixedLowering:
         attended, hidden = self._layer_norm(
             f"{layer}.attention_norm",
             source,
+            f"{layer}.attention_sum",
             inputs,
             f"{layer}.attention_stream",
             f"{layer}.attention_hidden",
@@ -240,14 +247,20 @@ class _MixedLowering:
         inner = self._activation(f"{layer}.intermediate", hidden, function, f"{layer}.activation_output")
         source, inputs = self._linear(f"{layer}.output", [f"{layer}.output"], inner)
         return self._layer_norm(
-            f"{layer}.output_norm", source, inputs, f"{layer}.output_stream", output, self._residual(attended)
+            f"{layer}.output_norm",
+            source,
+            f"{layer}.output_sum",
+            inputs,
+            f"{layer}.output_stream",
+            output,
+            self._residual(attended),
         )
 
     def _attention(self, layer: str, hidden: _Read) -> _Read:
         architecture = self.model.architecture
         parts = [f"{layer}.{part}" for part in ("query", "key", "value")]
         source, inputs = self._linear(f"{layer}.query_key_value", parts, hidden)
-        query, key, value, probabilities = (self._rounded(name) for name in (*parts, f"{layer}.probabilities"))
+        names = (*parts, f"{layer}.scores", f"{layer}.probabilities")
         output = f"{layer}.context"
         quantize = self._static(output)
         attention = RealAttention(
@@ -255,14 +268,14 @@ class _MixedLowering:
             architecture.heads,
             architecture.head_dim,
             source,
-            (query, key, value, probabilities),
+            AttentionRoundings(*(roundings(self.model, name) for name in names)),
             quantize,
         )
         return self._quantized(attention, (*inputs, ATTENTION_MASK), output, quantize)
 
     def _quantized(
         self,
-        operator: Elementwise | RealAttention,
+        operator: Elementwise | RoundedGelu | RealAttention,
         inputs: Sequence[str],
         output: str,
         quantize: Quantize | None,
@@ -283,15 +296,24 @@ class _MixedLowering:
     ) -> _Read:  # fmt: skip
         source, inputs = self._linear(linear, [linear], read)
         quantize = self._static(output)
-        operator = Elementwise(f"{linear}.{function.value}", source, function, quantize)
+        operator = replace(self._function(linear, source, function), quantize=quantize)
         return self._quantized(operator, inputs, output, quantize, per_token)
+
+    def _function(self, linear: str, source: Source, function: Function) -> Elementwise | RoundedGelu:
+        """The function after ``linear``; GELU step by step where its steps are rounded."""
+        name = f"{linear}.{function.value}"
+        erf, gate, product = (roundings(self.model, f"{linear}.{step}") for step in GELU_STEPS)
+        if function is Function.GELU and (erf or gate or product):
+            return RoundedGelu(name, source, (erf, gate, product))
+        return Elementwise(name, source, function)
 
     def _head(self, stream: str, hidden: _Read) -> str:
         head = self.model.architecture.head
         if head.kind is HeadKind.NONE:
-            return stream
+            return self._residual(stream)
         if head.kind is HeadKind.MEAN_POOLING:
-            self._emit(RealMeanPooling("head.mean_pooling"), (stream, ATTENTION_MASK), "head.pooled")
+            pooled = (self._residual(stream), ATTENTION_MASK)
+            self._emit(RealMeanPooling("head.mean_pooling"), pooled, "head.pooled")
             return "head.pooled"
         if head.kind is HeadKind.MASKED_LM:
             return self._masked_lm(hidden)
@@ -307,7 +329,7 @@ class _MixedLowering:
         """The first token's state, quantized as the last layer's output is."""
         activation = f"layers.{self.model.architecture.layers - 1}.output_hidden"
         output = "head.first_token"
-        self._emit(RealFirstToken(output), (stream, ATTENTION_MASK), f"{output}.float")
+        self._emit(RealFirstToken(output), (self._residual(stream), ATTENTION_MASK), f"{output}.float")
         if self._is_smoothed(activation):
             return self._smoothed(activation, f"{output}.float", False, output)
         quantize = self._static(activation)
@@ -321,9 +343,10 @@ class _MixedLowering:
     def _masked_lm(self, hidden: _Read) -> str:
         source, inputs = self._linear("head.transform", ["head.transform"], hidden)
         function = _FUNCTIONS[self.model.architecture.activation]
-        self._emit(Elementwise(f"head.transform.{function.value}", source, function), inputs, "head.transform_sum")
+        total = "head.transform_sum"
+        self._emit(self._function("head.transform", source, function), inputs, total)
         _, hidden = self._layer_norm(
-            "head.transform_norm", Floats(), ("head.transform_sum",), "head.transform_stream", "head.transform_hidden"
+            "head.transform_norm", Floats(), total, (total,), "head.transform_stream", "head.transform_hidden"
         )
         return self._logits("head.decoder", hidden)
 

@@ -25,7 +25,8 @@ a linear's ``.split``                     [R]        int32: column K + r of its 
 
 Where :class:`FloatOperators` are present, gamma and beta are float32, and so may biases and embedding tables be; the
 channels of an activation that has a tensor ``{activation}.factors`` (float32 [H] or [I]) are multiplied by it before
-they are quantized.
+they are quantized. ``embeddings.{word|position|token_type}.zero_point`` (int8 [1], absent where it is 0) is the
+zero point of an integer table.
 
 The head's linears are ``head.pooler`` (BERT and RoBERTa classification: dense + tanh; DistilBERT: dense
 + ReLU), ``head.classifier`` (logits), ``head.transform`` + ``head.transform_norm`` (masked LM) and
@@ -219,8 +220,12 @@ class QuantizedModel:
 
     A mixed model (``float_operators``) has scales only for what its linears read: ``embeddings.output`` and the
     ``context``, ``attention_hidden``, ``activation_output``, ``output_hidden``, ``head.pooler_output``,
-    ``head.transform_hidden`` of the above; of ``query``, ``key``, ``value`` and ``probabilities`` where its
-    attention was quantized; of a ``*_stream`` where the residual reads it quantized; and not of the dynamic ones.
+    ``head.transform_hidden`` of the above, and not of the dynamic ones. Values between its float operators may be
+    quantized and dequantized (8 bits, a zero point) where they have one of these names: ``query``, ``key``, ``value``,
+    ``scores``, ``probabilities``; ``*_stream`` as the residual or the output reads it; ``*_sum``;
+    ``embeddings.word_position`` or ``embeddings.word_token_type``, the sum of these two; ``{linear}.product``, before
+    the bias, and ``{linear}.output``, after it; of the GELU after a linear ``{linear}.erf`` (erf(x / sqrt 2)),
+    ``{linear}.gate`` (that plus 1), ``{linear}.gated`` (that times x). Rounded again, they are ``NAME.2``, ``NAME.3``.
     """
 
     architecture: Architecture
@@ -250,6 +255,11 @@ class QuantizedModel:
     def with_tokenizer(self, folder: Path) -> QuantizedModel:
         """A copy whose tokenizer lies in ``folder``."""
         return replace(self, tokenizer=folder)
+
+
+def repeated(activation: str, number: int) -> str:
+    """The name of the rounding ``number``, from 0 on, of a value that is rounded several times in a row."""
+    return activation if number == 0 else f"{activation}.{number + 1}"
 
 
 def describe(model: QuantizedModel) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...compiler.model import Activation, Architecture, FloatOperators, HeadKind, Quantization, WeightTensor
+from ...compiler.model import Activation, Architecture, FloatOperators, HeadKind, Quantization, WeightTensor, repeated
 from ...errors import GraphError
 from .. import structure
-from .constants import bias_tensor, float_tensor, table_tensor, weight_tensor
+from .constants import bias_tensor, float_tensor, weight_tensor
+from .embedding_tables import EmbeddingTables
 from .probe import Probe
 from .values import (
-    DYNAMIC,
     Activated,
     Array,
     Column,
@@ -30,10 +30,11 @@ from .values import (
     Probabilities,
     Quantized,
     Rounded,
-    Rows,
+    Scores,
     Smoothed,
     Sum,
     Value,
+    unrounded,
 )
 
 V = TypeVar("V", bound=Value)
@@ -50,6 +51,13 @@ def expect(value: Value, kind: type[V], what: str) -> V:
     if isinstance(value, Rounded | Quantized):
         raise GraphError(f"{value.origin}: quantizes {what}, which is float between two linears; {OUTPUT_ADVICE}")
     raise GraphError(f"{value.origin}: {what} was expected here; export the model anew as transformers defines it")
+
+
+def score_grids(scores: Scores) -> list[Grid]:
+    """The grids of the scores as the softmax reads them: of factors that came later, the grids are scaled too."""
+    grids = [grid.of_scaled(factor / scores.scale) for grid, factor in scores.roundings]
+    # Adding the mask changes no token's score: rounding to the same grid again is nothing.
+    return [grid for number, grid in enumerate(grids) if number == 0 or grid != grids[number - 1]]
 
 
 @dataclass
@@ -70,7 +78,8 @@ class Assembly:
         state = self._head(outputs)
         for layer in reversed(range(self.architecture.layers)):
             state = self._layer(layer, state)
-        self._embeddings(state)
+        total = self._rounded(self._norm(state, "embeddings.norm"), "embeddings.sum")
+        EmbeddingTables(self.architecture, self.probe, self.weights, self.activations).take(total)
         if len(self.epsilons) != 1:
             raise GraphError(
                 f"the layer normalizations have the epsilons {sorted(self.epsilons)}; they must have the same one"
@@ -109,16 +118,19 @@ class Assembly:
                 f"{grid.zero_point}; share one quantizer between what reads it"
             )
 
-    def _maybe_rounded(self, value: Value, activation: str) -> Value:
-        if not isinstance(value, Rounded):
-            return value
-        if value.grid is DYNAMIC:
-            raise GraphError(f"{value.origin}: '{activation}' is quantized dynamically; only what linears read may be")
-        self._record(activation, value.grid, value.origin)
-        return value.x
+    def _rounded(self, value: Value, activation: str) -> Value:
+        """What ``value`` is a rounding of, or itself; its grids are those of ``activation``."""
+        inner, grids = unrounded(value)
+        if isinstance(inner, Rounded):
+            raise GraphError(f"{inner.origin}: '{activation}' is quantized dynamically; only what linears read may be")
+        for number, grid in enumerate(grids):
+            self._record(repeated(activation, number), grid, value.origin)
+        return inner
 
     def _linear(self, value: Value, name: str, activation: str) -> Value:
-        linear = expect(value, Linear, f"the linear '{name}'")
+        linear = expect(self._rounded(value, f"{name}.output"), Linear, f"the linear '{name}'")
+        for number, grid in enumerate(linear.product):
+            self._record(repeated(f"{name}.product", number), grid, linear.origin)
         wanted = next(entry for entry in structure.linears(self.architecture) if entry.name == name)
         if linear.weight.shape != (wanted.outputs, wanted.inputs):
             raise GraphError(
@@ -143,52 +155,64 @@ class Assembly:
         self.epsilons.add(float(np.format_float_scientific(np.float32(norm.epsilon), trim="-")))
         return norm.x
 
-    def _residual_sum(self, value: Value, norm: str) -> tuple[Linear, Value]:
-        parts = expect(value, Sum, f"the residual sum before '{norm}'").parts
-        linears = [part for part in parts if isinstance(part, Linear)]
+    def _residual_sum(self, value: Value, total: str) -> tuple[Value, Value]:
+        """The linear's output and the residual, either perhaps rounded, whose sum is ``total``."""
+        parts = expect(self._rounded(value, total), Sum, f"the residual sum '{total}'").parts
+        linears = [part for part in parts if isinstance(unrounded(part)[0], Linear)]
         if len(parts) != 2 or len(linears) != 1:
             kinds = ", ".join(part.origin for part in parts)
-            other = next((part for part in parts if isinstance(part, Rounded) and isinstance(part.x, Linear)), None)
-            if other is not None:
-                expect(other, Linear, f"the output of the linear before '{norm}'")
             raise GraphError(f"{value.origin}: a linear and a residual were expected here, not {kinds}")
         (residual,) = (part for part in parts if part is not linears[0])
         return linears[0], residual
 
     def _residual(self, value: Value, hidden: Value, stream: str) -> None:
         """The residual must be the state ``hidden``, perhaps as quantized for the linears."""
-        if self._maybe_rounded(value, stream) is not hidden:
+        if self._rounded(value, stream) is not hidden:
             raise GraphError(f"{value.origin}: another residual than '{stream}' is added; export the model anew")
 
     def _layer(self, index: int, state: Value) -> Value:
         layer = f"layers.{index}"
-        output, residual = self._residual_sum(self._norm(state, f"{layer}.output_norm"), f"{layer}.output_norm")
+        output, residual = self._residual_sum(self._norm(state, f"{layer}.output_norm"), f"{layer}.output_sum")
         inner = self._linear(output, f"{layer}.output", f"{layer}.activation_output")
-        inner = self._activated(inner, self.architecture.activation, f"{layer}.activation_output")
+        inner = self._activated(
+            inner, self.architecture.activation, f"{layer}.intermediate", f"{layer}.activation_output"
+        )
         attended = self._linear(inner, f"{layer}.intermediate", f"{layer}.attention_hidden")
         self._residual(residual, attended, f"{layer}.attention_stream")
 
-        norm = f"{layer}.attention_norm"
-        output, residual = self._residual_sum(self._norm(attended, norm), norm)
+        total = self._norm(attended, f"{layer}.attention_norm")
+        output, residual = self._residual_sum(total, f"{layer}.attention_sum")
         context = self._linear(output, f"{layer}.attention_output", f"{layer}.context")
         hidden = self._attention(expect(context, Context, f"the context of '{layer}'"), index)
         stream = "embeddings.stream" if index == 0 else f"layers.{index - 1}.output_stream"
         self._residual(residual, hidden, stream)
         return hidden
 
-    def _activated(self, value: Value, kind: Activation, what: str) -> Value:
-        found = expect(value, Activated, f"the activation '{what}'")
+    def _activated(self, value: Value, kind: Activation, linear: str, activation: str) -> Value:
+        """What the function after ``linear`` reads, whose values are quantized as ``activation``."""
+        if kind is Activation.RELU and isinstance(value, Linear) and self._has_no_negatives(activation):
+            return value  # ONNX Runtime removes a ReLU whose zeros are where its quantization saturates
+        found = expect(value, Activated, f"the activation after '{linear}'")
         if found.kind is not kind:
             raise GraphError(
                 f"{found.origin}: the activation is {found.kind.value}, config.json says {kind.value}; "
                 "give the config.json of this graph"
             )
+        for step, grids in zip(("erf", "gate", "gated"), found.steps, strict=True):
+            for number, grid in enumerate(grids):
+                self._record(repeated(f"{linear}.{step}", number), grid, found.origin)
         return found.x
+
+    def _has_no_negatives(self, activation: str) -> bool:
+        found = self.activations.get(activation)
+        return found is not None and found.zero_point == found.low
 
     def _attention(self, context: Context, index: int) -> Value:
         layer = f"layers.{index}"
-        found = self._maybe_rounded(context.probabilities, f"{layer}.probabilities")
+        found = self._rounded(context.probabilities, f"{layer}.probabilities")
         scores = expect(found, Probabilities, "the attention's probabilities").scores
+        for number, grid in enumerate(score_grids(scores)):
+            self._record(repeated(f"{layer}.scores", number), grid, scores.origin)
         source = structure.layer_input(index)
         states = [
             self._projection(heads, f"{layer}.{name}", source)
@@ -206,41 +230,7 @@ class Assembly:
                 f"{heads.origin}: {heads.heads} attention heads, config.json says {self.architecture.heads}; "
                 "give the config.json of this graph"
             )
-        return self._linear(self._maybe_rounded(heads.x, name), name, source)
-
-    def _embeddings(self, state: Value) -> None:
-        total = self._norm(state, "embeddings.norm")
-        tables = structure.embeddings(self.architecture)
-        parts = expect(total, Sum, "the sum of the embeddings").parts
-        for part in parts:
-            rows = expect(part, Rows, "an embedding")
-            name = self._table_of(rows)
-            if f"{name}.weight" in self.weights:
-                raise GraphError(f"{rows.origin}: a second table that is read like '{name}'; export the model anew")
-            if rows.table.shape != tables[name]:
-                raise GraphError(
-                    f"{rows.origin}: a table of shape {list(rows.table.shape)} where config.json implies "
-                    f"{list(tables[name])} for '{name}'; give the config.json of this graph"
-                )
-            self.weights[f"{name}.weight"] = table_tensor(rows.table, rows.origin)
-        missing = [name for name in tables if f"{name}.weight" not in self.weights]
-        if missing:
-            raise GraphError(f"{total.origin}: '{missing[0]}' is not among the embeddings that are added here")
-
-    def _table_of(self, rows: Rows) -> str:
-        """Which table this is: told by the rows that it is asked for."""
-        probe, architecture = self.probe, self.architecture
-        indices = np.broadcast_to(rows.indices, probe.ids.shape) if rows.indices.ndim == 2 else rows.indices
-        kept = probe.mask == 1
-        if np.array_equal(indices, probe.ids):
-            return "embeddings.word"
-        positions = probe.positions(architecture.position_offset)
-        if indices.shape == positions.shape and np.array_equal(indices[kept], positions[kept]):
-            return "embeddings.position"
-        # A graph without token types as an input reads those of single sentences.
-        if architecture.token_types and (np.array_equal(indices, probe.types) or not indices.any()):
-            return "embeddings.token_type"
-        raise GraphError(f"{rows.origin}: reads rows that are neither token ids nor positions nor token types")
+        return self._linear(self._rounded(heads.x, name), name, source)
 
     # Heads.
 
@@ -249,8 +239,9 @@ class Assembly:
         if head.kind is HeadKind.QUESTION_ANSWERING:
             return self._tokens(self._columns(outputs))
         (output,) = outputs
+        last = f"layers.{self.architecture.layers - 1}"
         if head.kind in (HeadKind.NONE, HeadKind.MEAN_POOLING):
-            return output
+            return self._rounded(output, f"{last}.output_stream")
         if head.kind is HeadKind.MASKED_LM:
             return self._masked_lm(output)
         if head.kind is HeadKind.TOKEN_CLASSIFICATION:
@@ -258,11 +249,14 @@ class Assembly:
         source = structure.layer_input(self.architecture.layers)
         state = self._linear(output, "head.classifier", "head.pooler_output" if head.pooler_activation else source)
         if head.pooler_activation is not None:
-            state = self._activated(state, head.pooler_activation, "head.pooler_output")
+            state = self._activated(state, head.pooler_activation, "head.pooler", "head.pooler_output")
             state = self._linear(state, "head.pooler", source)
-        first = expect(state, FirstToken, "the first token's state").x
+        first, grids = unrounded(expect(state, FirstToken, "the first token's state").x)
         # Rounding all tokens and then taking the first is rounding the first.
-        return self._maybe_rounded(first, source)
+        if [grid.quantization() for grid in grids] != [self.activations.get(source)]:
+            for number, grid in enumerate(grids):
+                self._record(repeated(f"{last}.output_stream", number), grid, state.origin)
+        return first
 
     def _columns(self, outputs: list[Value]) -> Value:
         columns = [expect(output, Column, "a column of the output") for output in outputs]
@@ -277,7 +271,6 @@ class Assembly:
 
     def _masked_lm(self, output: Value) -> Value:
         state = self._linear(output, "head.decoder", "head.transform_hidden")
-        state = self._activated(
-            self._norm(state, "head.transform_norm"), self.architecture.activation, "head.transform"
-        )
+        total = self._rounded(self._norm(state, "head.transform_norm"), "head.transform_sum")
+        state = self._activated(total, self.architecture.activation, "head.transform", "head.transform_sum")
         return self._linear(state, "head.transform", structure.layer_input(self.architecture.layers))

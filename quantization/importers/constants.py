@@ -6,7 +6,7 @@ import numpy as np
 
 from ...compiler.model import WeightTensor
 from ...errors import GraphError
-from .values import Array, IntegerConstant, Known, Linear
+from .values import Array, Grid, IntegerConstant, Known, Linear, constant_floats
 
 LIMIT = 127
 ONE = np.asarray(1.0)
@@ -38,7 +38,8 @@ def table_tensor(table: Known | IntegerConstant, origin: str) -> WeightTensor:
     """An embedding table: float32 as it is, or its integers, unsigned ones lowered by 128.
 
     A zero point adds a constant to all channels of a row. The layer normalization after the sum of the tables
-    subtracts the row's mean, and the constant with it: so it can be left out, exactly.
+    subtracts the row's mean, and the constant with it: so it can be left out, exactly, where nothing between them is
+    rounded.
     """
     if isinstance(table, Known):
         return float_tensor(table.array)
@@ -47,6 +48,17 @@ def table_tensor(table: Known | IntegerConstant, origin: str) -> WeightTensor:
     unsigned = table.integers.dtype == np.uint8
     values = (table.integers.astype(np.int16) - 128 * unsigned).astype(np.int8)
     return WeightTensor(np.ascontiguousarray(values), table.scale.astype(np.float64))
+
+
+def rounded_table(table: Known | IntegerConstant, grid: Grid) -> IntegerConstant:
+    """The table on ``grid``: its rows, rounded once rather than whenever they are read."""
+    floats = constant_floats(table)
+    assert floats is not None
+    dtype, scale = np.dtype(np.uint8 if grid.unsigned else np.int8), np.float32(grid.scale)
+    limits = np.iinfo(dtype)
+    integers = np.clip(np.rint(floats / scale) + grid.zero_point, limits.min, limits.max).astype(dtype)
+    zero_point = np.array(grid.zero_point, dtype)
+    return IntegerConstant(table.shape, table.origin, integers, np.array(scale), zero_point, None)
 
 
 def bias_tensor(linear: Linear, weight: WeightTensor) -> WeightTensor:
@@ -63,7 +75,8 @@ def bias_tensor(linear: Linear, weight: WeightTensor) -> WeightTensor:
     grid = linear.x.grid
     scale = np.float64(0) if grid is None else grid.scale * weight.scale
     if (
-        bias.integers.dtype == np.int32
+        not linear.product
+        and bias.integers.dtype == np.int32
         and not bias.zero_point.any()
         and np.allclose(bias.scale, scale, rtol=1e-6, atol=0)
     ):

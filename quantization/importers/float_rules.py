@@ -26,12 +26,13 @@ from .values import (
     Moment,
     Norm,
     Probabilities,
-    Rounded,
     Scaled,
     Scores,
     Smoothed,
     Sum,
     Value,
+    constant_floats,
+    unrounded,
 )
 
 TOLERANCE = 1e-4
@@ -45,14 +46,16 @@ def _close(found: float, wanted: float) -> bool:
 
 def _scalar(value: Value) -> float | None:
     """The number that a known value of one element holds."""
-    return float(value.array.reshape(())) if isinstance(value, Known) and value.array.size == 1 else None
+    array = constant_floats(value)
+    return float(array.reshape(())) if array is not None and array.size == 1 else None
 
 
 def _channels(value: Value, count: int) -> Array | None:
     """The vector that a constant holds, a number for each of ``count`` channels."""
-    if isinstance(value, Known) and value.constant and value.shape and value.shape[-1] == value.array.size == count:
-        return value.array.reshape(-1)
-    return None
+    array = constant_floats(value)
+    if array is None or (isinstance(value, Known) and not value.constant):
+        return None
+    return array.reshape(-1) if array.ndim and array.shape[-1] == array.size == count else None
 
 
 def _sorted(call: Call) -> tuple[Value, Value]:
@@ -61,19 +64,34 @@ def _sorted(call: Call) -> tuple[Value, Value]:
     return (b, a) if isinstance(a, Known | IntegerConstant) else (a, b)
 
 
+def _as_known(value: Value) -> Value:
+    """A dequantized constant as the floats that it stands for."""
+    array = constant_floats(value)
+    if isinstance(value, Known) or array is None:
+        return value
+    return Known(value.shape, value.origin, array, True)
+
+
 @rule("Add")
 def add(call: Call) -> Value:
     x, y = _sorted(call)
     where = call.node.where
-    if isinstance(x, Linear) and isinstance(y, Known | IntegerConstant) and x.bias is None and y.shape == x.shape[-1:]:
-        return replace(x, bias=y)
+    inner, grids = unrounded(x)
+    if (
+        isinstance(inner, Linear)
+        and isinstance(y, Known | IntegerConstant)
+        and inner.bias is None
+        and y.shape == x.shape[-1:]
+    ):
+        return replace(inner, bias=y, product=grids)
+    y = _as_known(y)
     if not isinstance(y, Known):
         parts = [part for value in (x, y) for part in (value.parts if isinstance(value, Sum) else (value,))]
         return Sum(x.shape, where, tuple(parts))
     if isinstance(x, Scores):
         return _masked(call, x, y.array)
-    if isinstance(x, ErrorFunction) and not x.gate and _scalar(y) == 1.0:
-        return replace(x, gate=True)
+    if isinstance(inner, ErrorFunction) and not inner.gate and (one := _scalar(y)) is not None and _close(one, 1.0):
+        return replace(inner, gate=True, erf=grids)
     if isinstance(x, Moment) and x.kind == "variance" and (epsilon := _scalar(y)) is not None:
         return Moment(x.shape, where, x.x, "variance+epsilon", epsilon)
     beta = _channels(y, x.shape[-1])
@@ -111,18 +129,21 @@ def where(call: Call) -> Value:
 def multiply(call: Call) -> Value:
     x, y = _sorted(call)
     node = call.node
+    y = _as_known(y)
     if isinstance(y, Known):
         return _times(call, x, y)
     if isinstance(x, DynamicScale) and isinstance(y, Accumulators):
         x, y = y, x
     if isinstance(x, Accumulators) and isinstance(y, DynamicScale):
         return dynamic_linear(node, x, y)
-    if isinstance(x, ErrorFunction):
+    if isinstance(unrounded(x)[0], ErrorFunction):
         x, y = y, x
-    if isinstance(y, ErrorFunction) and y.gate:
+    gate, grids = unrounded(y)
+    if isinstance(gate, ErrorFunction) and gate.gate:
         inner, factor = (x.x, x.factor) if isinstance(x, Scaled) else (x, 1.0)
-        if inner is y.x:
-            return _scaled(node, Activated(x.shape, node.where, inner, Activation.GELU), 2 * factor)
+        if inner is gate.x:
+            found = Activated(x.shape, node.where, inner, Activation.GELU, (gate.erf, grids, ()))
+            return _scaled(node, found, 2 * factor)
     if isinstance(x, Moment) and x is y and x.kind == "centered":
         return Moment(x.shape, node.where, x.x, "squared")
     raise node.refuse(f"multiplies {x.origin} with {y.origin}, which no part of the model does", ANEW)
@@ -132,13 +153,22 @@ def _times(call: Call, x: Value, y: Known) -> Value:
     if isinstance(x, DynamicScale) and x.factor is None:
         return replace(x, factor=y.array.astype(np.float32))
     if (factor := _scalar(y)) is not None:
-        return _scaled(call.node, x, factor)
+        return _scaled(call.node, _without_rounding(x, factor), factor)
     factors = _channels(y, x.shape[-1])
     if factors is None:
         raise call.node.refuse(f"multiplies the output of {x.origin} with an array of shape {list(y.shape)}", ANEW)
     if isinstance(x, Norm) and x.gamma is None:
         return replace(x, gamma=factors)
     return Smoothed(x.shape, call.node.where, x, factors)
+
+
+def _without_rounding(x: Value, factor: float) -> Value:
+    """The product of GELU before it is halved, its rounding noted in the GELU; any other value as it is."""
+    inner, grids = unrounded(x)
+    if not (isinstance(inner, Scaled) and isinstance(inner.x, Activated) and _close(inner.factor * factor, 1.0)):
+        return x
+    erf, gate, product = inner.x.steps
+    return replace(inner, x=replace(inner.x, steps=(erf, gate, (*product, *grids))))
 
 
 def _scaled(node: Node, x: Value, factor: float) -> Value:
@@ -153,7 +183,7 @@ def _scaled(node: Node, x: Value, factor: float) -> Value:
 def divide(call: Call) -> Value:
     x, y = call.value(0), call.value(1)
     if (divisor := _scalar(y)) is not None and divisor:
-        return _scaled(call.node, x, 1 / divisor)
+        return _scaled(call.node, _without_rounding(x, 1 / divisor), 1 / divisor)
     if isinstance(x, Moment) and isinstance(y, Moment) and (x.kind, y.kind) == ("centered", "deviation") and x.x is y.x:
         return Norm(x.shape, call.node.where, x.x, y.epsilon, None, None)
     raise call.node.refuse(f"divides {x.origin} by {y.origin}, which no part of the model does", ANEW)
@@ -239,7 +269,7 @@ def matmul(call: Call) -> Value:
             raise call.node.refuse("multiplies heads otherwise than queries with keys", ANEW)
         shape = (a.shape[0], a.heads, a.shape[2], b.shape[3])
         return Scores(shape, call.node.where, a, b, 1.0, False)
-    probabilities = a.x if isinstance(a, Rounded) else a
+    probabilities, _ = unrounded(a)
     if isinstance(probabilities, Probabilities) and isinstance(b, Heads):
         return _context(call, a, b)
     return linear(call.node, a, b, is_transposed=False, bias=None)
@@ -261,7 +291,6 @@ def softmax(call: Call) -> Value:
         raise call.node.refuse("the padding of its scores is not masked", "export with attention_mask as an input")
     if call.node.attributes.get("axis", -1) not in (-1, 3):
         raise call.node.refuse("normalizes over something else than the keys", ANEW)
-    factor = x.factor * x.query.factor * x.key.factor
-    if not _close(factor, 1 / math.sqrt(x.query.shape[-1])):
-        raise call.node.refuse(f"its scores are scaled by {factor:.4g} instead of 1 / sqrt(channels of a head)", ANEW)
+    if not _close(x.scale, 1 / math.sqrt(x.query.shape[-1])):
+        raise call.node.refuse(f"its scores are scaled by {x.scale:.4g} instead of 1 / sqrt(channels of a head)", ANEW)
     return Probabilities(x.shape, call.node.where, x)

@@ -41,7 +41,7 @@ class Call:
 Rule: TypeAlias = Callable[[Call], "Value | tuple[Value, ...]"]
 RULES: dict[str, Rule] = {}
 """Of every operator that may read activations; those of other domains with ``domain.`` before their name."""
-SPECIAL = {"DequantizeLinear", "Gather"}
+SPECIAL = {"QuantizeLinear", "DequantizeLinear", "Gather"}
 """Operators whose constants keep their meaning: they have their rules even where every input is known."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .interpreter import Call, known, rule
@@ -10,6 +12,7 @@ from .values import (
     DYNAMIC,
     Accumulators,
     Array,
+    Column,
     DynamicScale,
     DynamicZeroPoint,
     Grid,
@@ -18,9 +21,12 @@ from .values import (
     IntegerRows,
     Known,
     Linear,
+    Moment,
+    Norm,
     Quantized,
     Rounded,
     Rows,
+    Scores,
     Value,
 )
 
@@ -28,11 +34,16 @@ EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))
 UNQUANTIZED = (
     "quantize this operator too (ONNX Runtime: op_types_to_quantize with MatMul, Gemm and Gather, no nodes_to_exclude)"
 )
+SPELLED_OUT = "export with opset_version=17 or later, where it is one node, LayerNormalization"
 
 
 @rule("QuantizeLinear")
 def quantize_linear(call: Call) -> Value:
     x = call.value(0)
+    if isinstance(x, Known) and (x.constant or not call.probe.is_mask(x.array)):
+        return known(call)[0]
+    if isinstance(x, Moment) or (isinstance(x, Norm) and (x.gamma is None or x.beta is None)):
+        raise call.node.refuse("rounds a step of a layer normalization that is spelled out", SPELLED_OUT)
     grid = _grid(call)
     if isinstance(x, Heads):
         inner = Quantized(x.x.shape, call.node.where, x.x, grid.of_scaled(x.factor))
@@ -57,21 +68,37 @@ def dequantize_linear(call: Call) -> Value:
         return _constant(call, x)
     if isinstance(x, IntegerRows):
         table = _constant(call, Known(x.table.shape, x.origin, x.table, True))
+        assert isinstance(table, IntegerConstant)
         return Rows(x.shape, x.origin, table, x.indices)
     if isinstance(x, Heads) and isinstance(x.x, Quantized):
-        inner = _rounded(call, x.x, _grid(call).of_scaled(x.factor))
+        inner = _rounded(call, x.x, x.factor)
         return Heads(x.shape, x.origin, inner, x.order, x.heads, x.factor)
+    if isinstance(x, Quantized) and isinstance(x.x, Known):
+        # A rounded mask may let padding through. Here it is always masked: the result is that of the sentence alone.
+        return x.x
+    if isinstance(x, Quantized) and isinstance(x.x, Scores):
+        rounding = (_checked_grid(call, x), x.x.scale)
+        return replace(x.x, roundings=(*x.x.roundings, rounding), origin=x.origin)
+    if isinstance(x, Quantized) and isinstance(x.x, Column):
+        column = x.x
+        inner = _rounded(call, Quantized(column.x.shape, x.origin, column.x, x.grid))
+        return column if inner is column.x else replace(column, x=inner)
     if isinstance(x, Quantized) and x.grid is not DYNAMIC:
-        return _rounded(call, x, _grid(call))
+        return _rounded(call, x)
     raise call.node.refuse("dequantizes what QuantizeLinear did not make", "quantize with QuantFormat.QDQ")
 
 
-def _rounded(call: Call, integers: Quantized, grid: Grid) -> Value:
+def _checked_grid(call: Call, integers: Quantized, factor: float = 1.0) -> Grid:
+    grid = _grid(call).of_scaled(factor)
     if integers.grid != grid:
         raise call.node.refuse(
             f"its scale and zero point differ from those of {integers.origin}", "quantize the graph again"
         )
-    x = integers.x
+    return grid
+
+
+def _rounded(call: Call, integers: Quantized, factor: float = 1.0) -> Value:
+    grid, x = _checked_grid(call, integers, factor), integers.x
     if isinstance(x, Rounded) and x.grid == grid:
         return x
     if isinstance(x, Rows) and isinstance(x.table, IntegerConstant) and _is_grid_of(x.table, grid):
@@ -85,12 +112,12 @@ def _is_grid_of(table: IntegerConstant, grid: Grid) -> bool:
     return same and int(table.zero_point.reshape(-1)[0]) == grid.zero_point
 
 
-def _constant(call: Call, x: Known) -> IntegerConstant:
+def _constant(call: Call, x: Known) -> Known | IntegerConstant:
     scale, zero = call.array(1), call.array(2)
     if x.array.dtype not in (*EIGHT_BITS, np.dtype(np.int32)):
         raise call.node.refuse(f"{x.array.dtype} constants are not supported", "quantize the weights to int8")
     if not x.constant:
-        raise call.node.refuse("dequantizes what depends on the input without weights", "do not quantize the mask")
+        return known(call)[0]
     if scale is None or call.node.attributes.get("block_size", 0):
         raise call.node.refuse("weights with a scale a block are not supported", "quantize per tensor or per channel")
     axis = call.node.attributes.get("axis", 1) % max(1, x.array.ndim)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .interpreter import Call, rule
 from .quantized_rules import transposed
-from .values import Array, Column, FirstToken, Heads, IntegerConstant, Known, Linear, Probabilities, Value
+from .values import Array, Column, FirstToken, Heads, IntegerConstant, Known, Linear, Probabilities, Value, unrounded
 
 UNKNOWN_VIEW = "export the model anew as transformers defines it"
 
@@ -82,7 +82,7 @@ def gather_activation(call: Call, x: Value, indices: Array, axis: int) -> Value:
     axis %= len(x.shape)
     if axis == 1 and len(x.shape) == 3 and indices.ndim == 0 and int(indices) == 0:
         return FirstToken((x.shape[0], x.shape[2]), call.node.where, x)
-    if axis == len(x.shape) - 1 and indices.ndim == 0 and isinstance(x, Linear):
+    if axis == len(x.shape) - 1 and indices.ndim == 0 and isinstance(unrounded(x)[0], Linear):
         return Column(x.shape[:-1], call.node.where, x, int(indices) % x.shape[-1])
     raise call.node.refuse("selects something else than the first token", UNKNOWN_VIEW)
 
@@ -92,7 +92,7 @@ def split(call: Call) -> tuple[Value, ...]:
     x = call.value(0)
     count = len(call.node.outputs)
     axis = call.node.attributes.get("axis", 0) % len(x.shape)
-    if not isinstance(x, Linear) or axis != len(x.shape) - 1 or count != x.shape[-1]:
+    if not isinstance(unrounded(x)[0], Linear) or axis != len(x.shape) - 1 or count != x.shape[-1]:
         raise call.node.refuse("splits something else than the columns of the output", UNKNOWN_VIEW)
     return tuple(Column((*x.shape[:-1], 1), call.node.where, x, index) for index in range(count))
 
@@ -108,7 +108,7 @@ def squeeze(call: Call) -> Value:
 @rule("IsNaN")
 def is_nan(call: Call) -> Value:
     x = call.value(0)
-    if not isinstance(x, Probabilities):
+    if not isinstance(unrounded(x)[0], Probabilities):
         raise call.node.refuse("looks for NaN elsewhere than in the attention's probabilities", UNKNOWN_VIEW)
     # A row of scores has a token that is kept, so its softmax is a number.
     return Known(x.shape, call.node.where, np.zeros(x.shape, np.bool_), False)

@@ -61,6 +61,8 @@ class Grid:
         return self if factor == 1.0 else Grid(self.scale / factor, self.zero_point, self.unsigned)
 
 
+Grids: TypeAlias = tuple[Grid, ...]
+"""The roundings of a value, one after the other."""
 DYNAMIC = None
 """In place of a grid: chosen at run time, from the values."""
 
@@ -79,6 +81,27 @@ class Rounded(Value):
 
     x: Value
     grid: Grid | None
+
+
+def unrounded(value: Value) -> tuple[Value, Grids]:
+    """What ``value`` is a rounding of, and the grids, the first one first; itself where it is none."""
+    grids: Grids = ()
+    while isinstance(value, Rounded) and value.grid is not None:
+        value, grids = value.x, (value.grid, *grids)
+    return value, grids
+
+
+def constant_floats(value: Value) -> Array | None:
+    """The array that a known value holds, or a dequantized constant stands for."""
+    if isinstance(value, Known):
+        return value.array
+    if not isinstance(value, IntegerConstant):
+        return None
+    shape = [1] * value.integers.ndim
+    if value.axis is not None:
+        shape[value.axis] = -1
+    zero_point = value.zero_point.astype(np.int32).reshape(shape)
+    return (value.integers.astype(np.int32) - zero_point).astype(np.float32) * value.scale.reshape(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +178,8 @@ class Linear(Value):
     x: Rounded
     weight: IntegerConstant
     bias: Known | IntegerConstant | None
+    product: Grids = ()
+    """How ``x @ weight`` is rounded before the bias is added."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +188,8 @@ class Activated(Value):
 
     x: Value
     kind: Activation
+    steps: tuple[Grids, Grids, Grids] = ((), (), ())
+    """How the steps of a GELU that is spelled out are rounded: ``erf(x / sqrt 2)``, that plus 1, that times ``x``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +214,8 @@ class ErrorFunction(Value):
 
     x: Value
     gate: bool
+    erf: Grids = ()
+    """How it was rounded before 1 was added."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +236,13 @@ class Scores(Value):
     key: Heads
     factor: float
     masked: bool
+    roundings: tuple[tuple[Grid, float], ...] = ()
+    """How the scores were rounded, and their factor there."""
+
+    @property
+    def scale(self) -> float:
+        """What the products of unscaled queries and keys have been multiplied by."""
+        return self.factor * self.query.factor * self.key.factor
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from intbert.compiler.kernels import Shape, build_kernel
-from intbert.compiler.operators.real.attention import RealAttention
+from intbert.compiler.operators.real.attention import AttentionRoundings, RealAttention
 from intbert.compiler.operators.real.elementwise import Elementwise
 from intbert.compiler.operators.real.functions import Function
 from intbert.compiler.operators.real.layer_norm import RealLayerNorm
@@ -31,7 +31,7 @@ def operators() -> dict[str, RealOperator]:
         "gelu": Elementwise("gelu", source("accumulators", 64), Function.GELU),
         "tanh": Elementwise("tanh", source("accumulators", 64), Function.TANH),
         "norm": RealLayerNorm("norm", source("accumulators", 64), True, gamma, beta, 1e-12),
-        "attention": RealAttention("attention", 2, 32, source("accumulators", 192), (None, None, None, None)),
+        "attention": RealAttention("attention", 2, 32, source("accumulators", 192), AttentionRoundings()),
     }
 
 

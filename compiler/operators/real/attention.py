@@ -1,8 +1,10 @@
 """Multi-head self-attention in float, from the accumulators of the queries, keys and values.
 
-``q``, ``k``, ``v`` are float32, quantized and dequantized where the model says so. For each head, sums in float64:
+``q``, ``k``, ``v`` are float32, quantized and dequantized where the model says so, perhaps repeatedly. For
+each head, sums in float64:
 
-1. ``s = float32(sum_d q k * c)``, from the first channel to the last; ``c = 1 / sqrt(head dimension)`` in float64.
+1. ``s = float32(sum_d q k * c)``, from the first channel to the last; ``c = 1 / sqrt(head dimension)`` in float64;
+   quantized and dequantized where the model says so.
 2. ``e = float32(exp(float32(s - largest)))`` over the unmasked keys, 0 at the masked ones.
 3. ``r = float32(1 / max(sum(e), 1))``, the sum in lanes of keys; the largest key alone gives 1, so only a row whose
    keys are all masked is below it, and its probabilities are 0.
@@ -13,7 +15,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +27,37 @@ from .. import expressions as ex
 from .elementwise import quantized_range
 from .functions import exponential, exponential_expression, real
 from .operator import Extents, Plan, RealOperator
-from .quantize import SCALARS, Float32Array, Quantize, quantized_expression, rounded_expression
+from .quantize import (
+    SCALARS,
+    Float32Array,
+    Quantize,
+    Roundings,
+    quantized_expression,
+    reach,
+    rounded,
+    rounded_chain,
+    scalars_of,
+)
 from .ranges import Bounded, Range
 from .sources import Source
 from .sums import lane_sum, lane_sum_stages
 
 MASKED_SCORE = -(2.0**126)
 PARTS = ("query", "key", "value")
+
+
+@dataclass(frozen=True)
+class AttentionRoundings:
+    """How the values inside attention are quantized and dequantized, if they are."""
+
+    query: Roundings = ()
+    key: Roundings = ()
+    value: Roundings = ()
+    scores: Roundings = ()
+    probabilities: Roundings = ()
+
+    def __iter__(self) -> Iterator[Roundings]:
+        return iter((self.query, self.key, self.value, self.scores, self.probabilities))
 
 
 @dataclass(frozen=True)
@@ -42,8 +68,7 @@ class RealAttention(RealOperator):
     heads: int
     head_dim: int
     source: Source
-    rounded: tuple[Quantize | None, Quantize | None, Quantize | None, Quantize | None]
-    """How queries, keys, values and probabilities are quantized and dequantized, if they are."""
+    rounded: AttentionRoundings
     quantize: Quantize | None = None
 
     @property
@@ -52,8 +77,8 @@ class RealAttention(RealOperator):
 
     @property
     def structure(self) -> Hashable:
-        rounded = tuple(value is not None for value in self.rounded)
-        return RealAttention, self.heads, self.head_dim, self.source.kind, rounded, self.quantize is None
+        lengths = tuple(len(roundings) for roundings in self.rounded)
+        return RealAttention, self.heads, self.head_dim, self.source.kind, lengths, self.quantize is None
 
     @property
     def attention_heads(self) -> int:
@@ -64,10 +89,13 @@ class RealAttention(RealOperator):
         return self.source.inputs + 1
 
     def parameters(self) -> list[NDArray[Any]]:
-        scalars = [
-            value for q in (*self.rounded, self.quantize) for value in ([0.0] * SCALARS if q is None else q.scalars())
-        ]
-        return [*self.source.parameters(), np.array(scalars, np.float32)]
+        return [*self.source.parameters(), *scalars_of(*self._quantizations)]
+
+    @property
+    def _quantizations(self) -> list[Quantize]:
+        """In the order of the kernel's constants."""
+        last = [] if self.quantize is None else [self.quantize]
+        return [*(quantize for roundings in self.rounded for quantize in roundings), *last]
 
     def oracle(self, *inputs: Any) -> Any:
         mask = inputs[-1]
@@ -75,12 +103,14 @@ class RealAttention(RealOperator):
         values = self.source.oracle(*inputs[:-1]).astype(np.float32)
         parts = values.reshape(batch, length, 3, self.heads, self.head_dim).transpose(2, 0, 3, 1, 4)
         query, key, value = (
-            _rounded(quantize, part).astype(np.float64) for quantize, part in zip(self.rounded[:3], parts, strict=True)
+            rounded(roundings, part).astype(np.float64)
+            for roundings, part in zip(list(self.rounded)[:3], parts, strict=True)
         )
         scores = np.zeros((batch, self.heads, length, length))
         for d in range(self.head_dim):
             scores = scores + query[..., :, None, d] * key[..., None, :, d]
-        probabilities = self._probabilities((scores * self._factor).astype(np.float32), mask[:, None, None, :] != 0)
+        scaled = rounded(self.rounded.scores, (scores * self._factor).astype(np.float32))
+        probabilities = self._probabilities(scaled, mask[:, None, None, :] != 0)
         context = np.zeros((batch, self.heads, length, self.head_dim))
         for j in range(length):
             context = context + probabilities[..., :, j, None] * value[..., None, j, :]
@@ -93,7 +123,7 @@ class RealAttention(RealOperator):
         e = np.where(mask, exponential(distance), 0.0).astype(np.float32)
         total = np.maximum(lane_sum(e.astype(np.float64)), 1.0)
         reciprocal = (1.0 / total).astype(np.float32)
-        return _rounded(self.rounded[3], e * reciprocal[..., None]).astype(np.float64)
+        return rounded(self.rounded.probabilities, e * reciprocal[..., None]).astype(np.float64)
 
     @property
     def _factor(self) -> float:
@@ -101,14 +131,12 @@ class RealAttention(RealOperator):
 
     def bounds(self, length: int, *inputs: Bounded) -> Range:
         values = self.source.bounds(self.name, *inputs[:-1])
-        query, key, value = (
-            values.magnitude if quantize is None else quantize.steps * float(quantize.scale)
-            for quantize in self.rounded[:3]
-        )
-        Range.symmetric(query * key * math.sqrt(self.head_dim)).require(self.name, "a score")
+        query, key, value = (reach(roundings, values.magnitude) for roundings in list(self.rounded)[:3])
+        score = Range.symmetric(query * key * math.sqrt(self.head_dim)).require(self.name, "a score")
+        Range.symmetric(reach(self.rounded.scores, score.magnitude)).require(self.name, "a rounded score")
         # Rounded probabilities need not sum to 1.
-        probability = self.rounded[3]
-        total = 1.0 if probability is None else length * probability.steps * float(probability.scale)
+        probabilities = self.rounded.probabilities
+        total = length * reach(probabilities, 1.0) if probabilities else 1.0
         context = Range.symmetric(value * total).require(self.name, "the context")
         return quantized_range(self.quantize, context)
 
@@ -117,14 +145,15 @@ class RealAttention(RealOperator):
         heads, size = self.heads, self.head_dim
         source = self.source.staged(batch, rows, extents.channels)
         mask = te.placeholder((batch, length), "int32", name="mask")
-        scalars = te.placeholder((5 * SCALARS,), "float32", name="scalars")
+        count = len(self._quantizations)
+        scalars = te.placeholder((max(1, count) * SCALARS,), "float32", name="scalars")
+        ends = np.cumsum([0, *(len(roundings) for roundings in self.rounded)])
+        first = [int(end) * SCALARS for end in ends]
 
         def part(index: int) -> Any:
             def element(b: Any, h: Any, i: Any, d: Any) -> ex.Expr:
                 value = source.element(b * length + i, (index * heads + h) * size + d).astype("float32")
-                if self.rounded[index] is not None:
-                    value = rounded_expression(value, scalars, index * SCALARS)
-                return value.astype("float64")
+                return rounded_chain(value, list(self.rounded)[index], scalars, first[index]).astype("float64")
 
             return te.compute((batch, heads, length, size), element, name=PARTS[index])
 
@@ -138,10 +167,11 @@ class RealAttention(RealOperator):
 
         def score(b: Any, h: Any, i: Any, j: Any) -> ex.Expr:
             scaled = (score_sum[b, h, i, j] * real(self._factor)).astype("float32")
+            scaled = rounded_chain(scaled, self.rounded.scores, scalars, first[3])
             return ex.select(mask[b, j] != 0, scaled, real(MASKED_SCORE).astype("float32"))
 
         scores = te.compute((batch, heads, length, length), score, name="scores")
-        probabilities = self._probability_stages(scores, mask, scalars)
+        probabilities = self._probability_stages(scores, mask, scalars, first[4])
         j = te.reduce_axis((0, length), "j")
         context_sum = te.compute(
             (batch, heads, length, size),
@@ -154,12 +184,13 @@ class RealAttention(RealOperator):
             result = context[row // length, channel // size, row % length, channel % size]
             if self.quantize is None:
                 return result
-            return quantized_expression(result, scalars, 4 * SCALARS, extents.output_zero_point)
+            return quantized_expression(result, scalars, first[5], extents.output_zero_point)
 
         output = te.compute((rows, heads * size), element, name="output")
-        return te.create_prim_func([*source.inputs, mask, *source.constants, scalars, output])
+        constants = [*source.constants, *([scalars] if count else [])]
+        return te.create_prim_func([*source.inputs, mask, *constants, output])
 
-    def _probability_stages(self, scores: Any, mask: Any, scalars: Any) -> Any:
+    def _probability_stages(self, scores: Any, mask: Any, scalars: Any, first: int) -> Any:
         batch, heads, length, _ = (int(extent) for extent in scores.shape)
         shape, rows = (batch, heads, length, length), (batch, heads, length)
         k = te.reduce_axis((0, length), "k")
@@ -180,12 +211,6 @@ class RealAttention(RealOperator):
 
         def probability(b: Any, h: Any, i: Any, j: Any) -> ex.Expr:
             p = e[b, h, i, j] * reciprocal[b, h, i]
-            if self.rounded[3] is not None:
-                p = rounded_expression(p, scalars, 3 * SCALARS)
-            return p.astype("float64")
+            return rounded_chain(p, self.rounded.probabilities, scalars, first).astype("float64")
 
         return te.compute(shape, probability, name="probabilities")
-
-
-def _rounded(quantize: Quantize | None, values: Float32Array) -> Float32Array:
-    return values if quantize is None else quantize.rounded(values)

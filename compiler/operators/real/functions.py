@@ -143,6 +143,45 @@ def gelu_expression(x: ex.Expr) -> ex.Expr:
     return ex.let(x, of)
 
 
+def error_function(x: Float64Array) -> Float64Array:
+    """erf(x / sqrt 2) of float32 values, to 1e-7 (absolute)."""
+    argument = cut(np.minimum(x * x, 32.0) / 16 - 1, ARGUMENT_BITS)
+    within = x * cut(polynomial(argument, GELU_COEFFICIENTS), SUM_BITS) * 2.0
+    return np.where(x > GELU_LIMIT, 1.0, np.where(x < -GELU_LIMIT, -1.0, within))
+
+
+def error_function_expression(x: ex.Expr) -> ex.Expr:
+    """TE: :func:`error_function`; ``x`` should be a variable."""
+
+    def selected(t: ex.Expr) -> ex.Expr:
+        within = x * cut_expression(polynomial_expression(t, GELU_COEFFICIENTS), SUM_BITS) * real(2.0)
+        below = ex.select(x < real(-GELU_LIMIT), real(-1.0), within)
+        return ex.select(x > real(GELU_LIMIT), real(1.0), below)
+
+    argument = te.min(x * x, real(32.0)) * real(1 / 16) - real(1.0)
+    return ex.let(cut_expression(argument, ARGUMENT_BITS), selected)
+
+
+def single(x: Float64Array) -> Float64Array:
+    """float64 ``x`` rounded to the nearest float32, halves to even."""
+    return x.astype(np.float32).astype(np.float64)
+
+
+def single_expression(x: ex.Expr) -> ex.Expr:
+    """TE: :func:`single` of 0 or what float32 holds as a normal number, in integers.
+
+    A product that is converted to float32 LLVM takes for one of float32 values, and contracts it with the addition
+    that reads it. It does not see through this.
+    """
+
+    def of(bits: ex.Expr) -> ex.Expr:
+        last = (bits >> ex.constant(29, "int64")) & ex.constant(1, "int64")
+        rounded = bits + (ex.constant((1 << 28) - 1, "int64") + last)
+        return tirx.reinterpret("float64", rounded & ex.constant(-(1 << 29), "int64"))
+
+    return ex.let(tirx.reinterpret("int64", x), of)
+
+
 def relu(x: Float64Array) -> Float64Array:
     """``x`` where it is positive, else 0."""
     return np.where(x > 0, x, 0.0)

@@ -2,7 +2,7 @@
 
 For a row of ``n`` values (sums in the order of :mod:`~intbert.compiler.operators.real.sums`):
 
-1. ``x = float32(source + residual)``, added in float64.
+1. ``x = float32(source + residual)``, added in float64; quantized and dequantized where the model says so.
 2. ``mean = sum(x) / n`` in float64; ``y = float32(x - mean)``.
 3. ``r = float32(1 / sqrt(sum(y^2) / n + epsilon))``; division and root are IEEE's float64 ones.
 4. ``z = float32(y r)``; ``stream = float32(z gamma + beta)``; ``hidden = quantize(stream)``.
@@ -23,7 +23,16 @@ from .. import expressions as ex
 from .elementwise import quantize_parameters, quantized_range
 from .functions import real
 from .operator import Extents, Plan, RealOperator
-from .quantize import SCALARS, Float32Array, Quantize, quantized_expression
+from .quantize import (
+    SCALARS,
+    Float32Array,
+    Quantize,
+    Roundings,
+    quantized_expression,
+    rounded,
+    rounded_chain,
+    scalars_of,
+)
 from .ranges import Bounded, Range
 from .sources import Source
 from .sums import lane_sum, lane_sum_stages
@@ -41,6 +50,8 @@ class RealLayerNorm(RealOperator):
     beta: Float32Array
     epsilon: float
     quantize: Quantize | None = None
+    rounded: Roundings = ()
+    """How ``x`` is rounded."""
 
     @property
     def plan(self) -> Plan:
@@ -48,7 +59,7 @@ class RealLayerNorm(RealOperator):
 
     @property
     def structure(self) -> Hashable:
-        return RealLayerNorm, self.source.kind, self.residual, self.quantize is None
+        return RealLayerNorm, self.source.kind, self.residual, self.quantize is None, len(self.rounded)
 
     @property
     def inputs(self) -> int:
@@ -60,14 +71,15 @@ class RealLayerNorm(RealOperator):
 
     def parameters(self) -> list[NDArray[Any]]:
         epsilon = np.array([self.epsilon], np.float64)
-        return [*self.source.parameters(), self.gamma, self.beta, epsilon, *quantize_parameters(self.quantize)]
+        scalars = [*scalars_of(*self.rounded), *quantize_parameters(self.quantize)]
+        return [*self.source.parameters(), self.gamma, self.beta, epsilon, *scalars]
 
     def oracle(self, *inputs: Any) -> Any:
         n = len(self.gamma)
         total = self.source.oracle(*inputs[: self.source.inputs])
         if self.residual:
             total = total + inputs[-1].astype(np.float64)
-        x = total.astype(np.float32).astype(np.float64)
+        x = rounded(self.rounded, total.astype(np.float32)).astype(np.float64)
         mean = lane_sum(x) / n
         y = (x - mean[:, None]).astype(np.float32)
         squares = lane_sum(y.astype(np.float64) * y.astype(np.float64))
@@ -95,10 +107,12 @@ class RealLayerNorm(RealOperator):
         beta = te.placeholder((n,), "float32", name="beta")
         epsilon = te.placeholder((1,), "float64", name="epsilon")
         scalars = te.placeholder((SCALARS,), "float32", name="scalars")
+        grids = te.placeholder((max(1, len(self.rounded)) * SCALARS,), "float32", name="grids")
 
         def added(i: Any, j: Any) -> ex.Expr:
             value = source.element(i, j)
-            return (value + residual[i, j].astype("float64") if self.residual else value).astype("float32")
+            total = (value + residual[i, j].astype("float64") if self.residual else value).astype("float32")
+            return rounded_chain(total, self.rounded, grids, 0)
 
         x = te.compute((rows, n), added, name="sum")
         total = lane_sum_stages("total", (rows,), n, lambda i, j: x[i, j].astype("float64"))
@@ -120,7 +134,7 @@ class RealLayerNorm(RealOperator):
             return (z * gamma[j].astype("float64") + beta[j].astype("float64")).astype("float32")
 
         outputs = [te.compute((rows, n), normalized, name="stream")]
-        constants = [*source.constants, gamma, beta, epsilon]
+        constants = [*source.constants, gamma, beta, epsilon, *([grids] if self.rounded else [])]
         if self.quantize is not None:
             stream = outputs[0]
             outputs.append(

@@ -6,8 +6,9 @@ QuantizeLinear computes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from tvm import te, tirx
 from ....errors import BoundsError
 from ...model import Quantization
 from .. import expressions as ex
-from .functions import nearest, nearest_expression
+from .functions import nearest, nearest_expression, single_expression
 
 Float32Array = NDArray[np.float32]
 
@@ -90,3 +91,67 @@ def rounded_expression(x: ex.Expr, scalars: Any, first: int) -> ex.Expr:
     """TE: :meth:`Quantize.rounded`; what reads it must multiply it, not add to it."""
     scale, low, high = (scalars[first + index] for index in range(3))
     return centered_expression(x, scale, low, high) * scale
+
+
+def exact_expression(x: ex.Expr, scalars: Any, first: int) -> ex.Expr:
+    """TE: :meth:`Quantize.rounded` as float64; additions may read it."""
+    scale, low, high = (scalars[first + index] for index in range(3))
+    return single_expression(centered_expression(x, scale, low, high).astype("float64") * scale.astype("float64"))
+
+
+Roundings: TypeAlias = tuple[Quantize, ...]
+"""What a value is quantized and dequantized with, one after the other; mostly nothing, or one."""
+
+
+def rounded(roundings: Roundings, x: Float32Array) -> Float32Array:
+    """``x``, quantized and dequantized."""
+    for quantize in roundings:
+        x = quantize.rounded(x)
+    return x
+
+
+def rounded_chain(x: ex.Expr, roundings: Roundings, scalars: Any, first: int) -> ex.Expr:
+    """TE: :func:`rounded`, float32 to float32; the scalars of the first rounding are ``scalars[first:]``."""
+    if not roundings:
+        return x
+    for index in range(len(roundings) - 1):
+        x = rounded_expression(x, scalars, first + index * SCALARS)
+    return exact_expression(x, scalars, first + (len(roundings) - 1) * SCALARS).astype("float32")
+
+
+def scalars_of(*quantizations: Quantize) -> list[NDArray[np.float32]]:
+    """The constants of ``quantizations`` as one argument of a kernel; none where there are none."""
+    if not quantizations:
+        return []
+    return [np.array([value for quantize in quantizations for value in quantize.scalars()], np.float32)]
+
+
+def reach(roundings: Roundings, magnitude: float) -> float:
+    """The largest magnitude of a value that is rounded, of one of ``magnitude``."""
+    return roundings[-1].steps * float(roundings[-1].scale) if roundings else magnitude
+
+
+@dataclass(frozen=True)
+class ChannelGrid:
+    """A rounding that is another one for every channel: rows of scales, lowest and highest distances."""
+
+    values: NDArray[np.float32]
+    """[3, N]."""
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Quantize, int]]) -> ChannelGrid:
+        """Of quantizations and how many channels, side by side, each is for."""
+        columns = [np.repeat([quantize.scalars()[:3]], count, axis=0) for quantize, count in parts]
+        return cls(np.ascontiguousarray(np.concatenate(columns).T, np.float32))
+
+    def rounded(self, x: Float32Array) -> Float32Array:
+        """[rows, N], quantized and dequantized."""
+        scale, low, high = self.values
+        with np.errstate(over="ignore"):
+            scaled = x / scale
+        return nearest(np.minimum(np.maximum(scaled, low), high)) * scale
+
+    @property
+    def reach(self) -> NDArray[np.float64]:
+        """[N]: the largest magnitude of a rounded value."""
+        return np.abs(self.values[1:]).max(axis=0).astype(np.float64) * self.values[0]

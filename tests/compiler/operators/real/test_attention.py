@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from intbert.compiler.model import Quantization
 from intbert.compiler.operators.interval import Interval
-from intbert.compiler.operators.real.attention import RealAttention
+from intbert.compiler.operators.real.attention import AttentionRoundings, RealAttention
 from intbert.compiler.operators.real.quantize import Quantize
 from intbert.compiler.operators.real.ranges import LARGEST, Range
 from intbert.errors import BoundsError
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from ..compiled import Processor
 from .floats import assert_same_bytes, cases, draws, run
-from .operators import SYMMETRIC, source, source_inputs
+from .operators import ONE_SIDED, SYMMETRIC, source, source_inputs
 
-UNROUNDED = (None, None, None, None)
+UNROUNDED = AttentionRoundings()
 PROBABILITY = Quantize.of("p", Quantization(1 / 255, 8, -128, narrow_range=False))
-ROUNDED = (SYMMETRIC, SYMMETRIC, SYMMETRIC, PROBABILITY)
+SCORE = Quantize.of("s", Quantization(0.25, 8, 5, narrow_range=False))
+ROUNDED = AttentionRoundings((SYMMETRIC,), (SYMMETRIC,), (SYMMETRIC,), (), (PROBABILITY,))
+REPEATED = AttentionRoundings((SYMMETRIC, ONE_SIDED), (), (SYMMETRIC,), (SCORE, SYMMETRIC), (PROBABILITY, PROBABILITY))
+FORMS = {"rounded": ROUNDED, "repeatedly rounded": REPEATED}
 
 
 def masks(batch: int, length: int) -> NDArray[np.int64]:
@@ -35,23 +38,19 @@ def attention(
     kind: str,
     heads: int,
     head_dim: int,
-    rounded: tuple[Quantize | None, ...] = UNROUNDED,
+    rounded: AttentionRoundings = UNROUNDED,
     quantize: Quantize | None = None,
 ) -> RealAttention:
-    query, key, value, probabilities = rounded
-    channels = 3 * heads * head_dim
-    return RealAttention(
-        "attention", heads, head_dim, source(kind, channels), (query, key, value, probabilities), quantize
-    )
+    return RealAttention("attention", heads, head_dim, source(kind, 3 * heads * head_dim), rounded, quantize)
 
 
 @cases((1, 1, 1, 1), (2, 5, 3, 8), (1, 17, 2, 5), (1, 16, 1, 64), everywhere=(1, 32, 2, 32))
-@pytest.mark.parametrize("form", ["static", "dynamic", "rounded"])
+@pytest.mark.parametrize("form", ["static", "dynamic", *FORMS])
 def test_kernel(processor: Processor, shape: tuple[int, int, int, int], form: str) -> None:
     batch, length, heads, head_dim = shape
     kind = "dynamic" if form == "dynamic" else "accumulators"
     quantize = None if form == "dynamic" else SYMMETRIC
-    operator = attention(kind, heads, head_dim, ROUNDED if form == "rounded" else UNROUNDED, quantize)
+    operator = attention(kind, heads, head_dim, FORMS.get(form, UNROUNDED), quantize)
     inputs = source_inputs(kind, batch, batch * length, 3 * heads * head_dim, seed=length)
     inputs = [inputs[0] % 4001 - 2000, *inputs[1:], masks(batch, length)]
     (result,) = run(processor, operator, batch, length, inputs)
@@ -88,7 +87,7 @@ def test_without_any_key_the_context_is_zero() -> None:
 
 
 def test_context_stays_in_the_proven_range() -> None:
-    for rounded in (UNROUNDED, ROUNDED):
+    for rounded in (UNROUNDED, ROUNDED, REPEATED):
         operator = attention("floats", 2, 4, rounded)
         x = draws(2, 14, 24, 3.0)
         proven = operator.bounds(14, Range(float(x.min()), float(x.max())), Interval(0, 1))

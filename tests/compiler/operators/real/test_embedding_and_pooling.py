@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from intbert.compiler.kernels import Shape
@@ -12,6 +14,7 @@ from intbert.errors import BoundsError
 
 from ..compiled import Processor, scheduled
 from .floats import assert_same_bytes, cases, draws, run
+from .operators import ONE_SIDED
 
 
 def embedding(hidden: int, types: bool, rows: bool) -> RealEmbedding:
@@ -47,6 +50,34 @@ def test_embedding_is_the_sum_of_its_tables() -> None:
     tables = zip((operator.word, operator.position, operator.token_type), (7, 0, 1), strict=True)
     expected = sum(table.values[i].astype(np.float64) * table.scale[i] for table, i in tables)
     np.testing.assert_array_equal(row, np.asarray(expected).astype(np.float32))
+
+
+@cases((1, 9, 64), everywhere=(2, 5, 24))
+@pytest.mark.parametrize("token_type_first", [False, True], ids=["position first", "token type first"])
+def test_a_rounded_partial_sum(processor: Processor, shape: tuple[int, int, int], token_type_first: bool) -> None:
+    batch, length, hidden = shape
+    plain = embedding(hidden, True, False)
+    assert plain.token_type is not None
+    word, position, token_type = (
+        replace(table, zero_point=zero_point)
+        for table, zero_point in zip((plain.word, plain.position, plain.token_type), (-7, 0, 128), strict=True)
+    )
+    operator = RealEmbedding("embeddings", word, position, token_type, (ONE_SIDED,), token_type_first)
+    random = np.random.default_rng(0)
+    inputs = [random.integers(0, end, (batch, length)) for end in (30, 2)]
+    kernel_shape = Shape(batch, length, batch, length, 0, 0, processor.target().features)
+    (result,) = scheduled(processor, operator, kernel_shape)(*inputs, *operator.parameters())
+    assert_same_bytes(result, operator.oracle(*inputs))
+
+    positions = np.broadcast_to(np.arange(length), inputs[0].shape)
+    tables = [(word, inputs[0]), (position, positions), (token_type, inputs[1])]
+    of_word, of_position, of_type = (
+        (table.values[rows].astype(np.float32) - np.float32(table.zero_point)) * table.scale for table, rows in tables
+    )
+    second, third = (of_type, of_position) if token_type_first else (of_position, of_type)
+    expected = (ONE_SIDED.rounded(of_word + second) + third).reshape(batch * length, hidden)
+    np.testing.assert_array_equal(result, expected)
+    assert np.abs(expected).max() <= operator.bounds(length).magnitude
 
 
 def test_infinite_embeddings_are_refused() -> None:

@@ -56,8 +56,10 @@ def test_factors_beyond_float32_are_refused() -> None:
 
 
 def test_float_tables() -> None:
-    tables = [Table.of("table", draws(seed, rows, 24), np.array(1.0)) for seed, rows in enumerate((40, 8, 2))]
-    embedding = RealEmbedding("embeddings", *tables)
+    word, position, token_type = (
+        Table.of("table", draws(seed, rows, 24), np.array(1.0)) for seed, rows in enumerate((40, 8, 2))
+    )
+    embedding = RealEmbedding("embeddings", word, position, token_type)
     random = np.random.default_rng(0)
     ids, types = (random.integers(0, count, (2, 6)).astype(np.int32) for count in (40, 2))
     (result,) = run(HOST, embedding, 2, 6, [ids, types])

@@ -13,15 +13,22 @@ from intbert.errors import BoundsError
 
 from ..compiled import HOST, Processor
 from .floats import assert_same_bytes, cases, draws, run
-from .operators import SOURCES, SYMMETRIC, source, source_inputs
+from .operators import ONE_SIDED, SOURCES, SYMMETRIC, source, source_inputs
 
 
-def norm(kind: str, n: int, residual: bool, quantize: Quantize | None, epsilon: float = 1e-12) -> RealLayerNorm:
+def norm(
+    kind: str,
+    n: int,
+    residual: bool,
+    quantize: Quantize | None,
+    epsilon: float = 1e-12,
+    rounded: tuple[Quantize, ...] = (),
+) -> RealLayerNorm:
     random = np.random.default_rng(n)
     gamma, beta = random.normal(1, 0.5, n), random.normal(0, 1, n)
     gamma[0], beta[-1] = 0, 20
     return RealLayerNorm(
-        "norm", source(kind, n), residual, gamma.astype(np.float32), beta.astype(np.float32), epsilon, quantize
+        "norm", source(kind, n), residual, gamma.astype(np.float32), beta.astype(np.float32), epsilon, quantize, rounded
     )
 
 
@@ -39,6 +46,22 @@ def test_kernel(processor: Processor, shape: tuple[int, int, int], quantize: Qua
             expected = expected if isinstance(expected, tuple) else (expected,)
             for result, oracle in zip(run(processor, operator, batch, length, inputs), expected, strict=True):
                 assert_same_bytes(result, oracle)
+
+
+@cases(everywhere=(2, 7, 24))
+@pytest.mark.parametrize("rounded", [(ONE_SIDED,), (ONE_SIDED, SYMMETRIC)], ids=["once", "twice"])
+def test_a_rounded_sum(processor: Processor, shape: tuple[int, int, int], rounded: tuple[Quantize, ...]) -> None:
+    batch, length, n = shape
+    operator = norm("rounded", n, True, SYMMETRIC, 1e-5, rounded)
+    inputs = [*source_inputs("rounded", batch, batch * length, n), draws(9, batch * length, n)]
+    for result, oracle in zip(run(processor, operator, batch, length, inputs), operator.oracle(*inputs), strict=True):
+        assert_same_bytes(result, oracle)
+    total = operator.source.oracle(*inputs[:1]) + inputs[1]
+    plain = norm("floats", n, False, SYMMETRIC, 1e-5)
+    x = total.astype(np.float32)
+    for quantize in rounded:
+        x = quantize.rounded(x)
+    np.testing.assert_array_equal(operator.oracle(*inputs)[0], plain.oracle(x)[0])
 
 
 def test_oracle_is_layer_normalization() -> None:
