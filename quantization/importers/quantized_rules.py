@@ -8,6 +8,7 @@ import numpy as np
 
 from .interpreter import Call, known, rule
 from .onnx_graph import Node
+from .probe import LEAST_MASK
 from .values import (
     DYNAMIC,
     Accumulators,
@@ -34,6 +35,9 @@ EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))
 UNQUANTIZED = (
     "quantize this operator too (ONNX Runtime: op_types_to_quantize with MatMul, Gemm and Gather, no nodes_to_exclude)"
 )
+NO_PADDING = "calibrate with sentences without padding (batches of equal lengths)"
+MASK_SCALE = -LEAST_MASK / 255
+"""Grids that reach as far as a mask does have at least this scale."""
 SPELLED_OUT = "export with opset_version=17 or later, where it is one node, LayerNormalization"
 
 
@@ -45,6 +49,8 @@ def quantize_linear(call: Call) -> Value:
     if isinstance(x, Moment) or (isinstance(x, Norm) and (x.gamma is None or x.beta is None)):
         raise call.node.refuse("rounds a step of a layer normalization that is spelled out", SPELLED_OUT)
     grid = _grid(call)
+    if isinstance(x, Scores) and grid.scale > MASK_SCALE:
+        raise call.node.refuse(f"its scale, {grid.scale:.3g}, is the mask's; all scores are rounded to 0", NO_PADDING)
     if isinstance(x, Heads):
         inner = Quantized(x.x.shape, call.node.where, x.x, grid.of_scaled(x.factor))
         return Heads(x.shape, call.node.where, inner, x.order, x.heads, x.factor)
@@ -56,6 +62,8 @@ def _grid(call: Call) -> Grid:
     if scale is None or scale.size != 1:
         raise call.node.refuse("an activation has one scale here, not one a channel", "quantize it per tensor")
     zero = np.zeros(1, np.uint8) if zero is None else zero
+    if not np.isfinite(scale).all():
+        raise call.node.refuse("its scale is infinite, as the mask is", NO_PADDING)
     if zero.dtype not in EIGHT_BITS:
         raise call.node.refuse(f"{zero.dtype} activations are not supported", "quantize them to int8 or uint8")
     return Grid(float(scale.reshape(())), int(zero.reshape(())), zero.dtype == np.uint8)

@@ -25,7 +25,7 @@ from intbert.compiler.oracle import interpret
 from intbert.compiler.relax import lower_to_relax
 from intbert.compiler.runtime import Model, load
 from intbert.errors import BoundsError, QuantizedModelError
-from intbert.quantization import integers
+from intbert.quantization import integers, structure
 from intbert.quantization.calibration import calibrate
 from intbert.quantization.float_model import FloatModel
 from intbert.quantization.mixed import linear_inputs, quantize_mixed
@@ -55,7 +55,7 @@ def mixed_model(
     family: str, head: HeadKind, form: str = "static", size: Size | None = None, relu: bool = False
 ) -> QuantizedModel:
     """A random model: ``static`` as Q8BERT's, ``dynamic``, or ``rounded``: static with attention quantized too, with
-    zero points and float biases, as a QDQ graph's."""
+    zero points and float biases, as a QDQ graph's; or ``rounded everywhere``, as its operators' outputs may be."""
     model = tiny_float_model(family, head, size, relu)
     names = linear_inputs(model)
     if form == "dynamic":
@@ -68,10 +68,30 @@ def mixed_model(
         for part in ("query", "key", "value"):
             activations[f"layers.{layer}.{part}"] = Quantization(ranges[f"layers.{layer}.{part}"] / 127, 8)
         activations[f"layers.{layer}.probabilities"] = Quantization(1 / 255, 8, -128, narrow_range=False)
+    if form == "rounded everywhere":
+        activations |= everywhere(model)
     biases = {
         name: WeightTensor(values, np.array(1.0)) for name, values in model.weights.items() if name.endswith(".bias")
     }
     return quantize_mixed(model, biases, activations)
+
+
+def everywhere(model: FloatModel) -> dict[str, Quantization]:
+    """A grid for every value that may be rounded, some of them twice."""
+    linears = [entry.name for entry in structure.linears(model.architecture)]
+    partial = "word_token_type" if model.architecture.token_types else "word_position"
+    names = [f"embeddings.{partial}", "embeddings.sum", "embeddings.stream", "head.transform_sum"]
+    for layer in range(model.architecture.layers):
+        values = ("query.2", "scores", "scores.2", "probabilities.2", "attention_sum", "attention_stream")
+        values += ("output_sum", "output_sum.2", "output_stream", "output_stream.2")
+        names += [f"layers.{layer}.{value}" for value in values]
+    for name in linears:
+        names += [f"{name}.{value}" for value in ("product", "output", "output.2", "erf", "gate", "gated")]
+    random = np.random.default_rng(0)
+    return {
+        name: Quantization(float(random.uniform(0.02, 0.06)), 8, int(random.integers(-30, 30)), narrow_range=False)
+        for name in names
+    }
 
 
 def assert_equals_oracle(model: Model, quantized: QuantizedModel, batch: int, length: int) -> None:
@@ -107,7 +127,7 @@ def test_artifact(tmp_path: Path, family: str, head: HeadKind) -> None:
 @pytest.mark.parametrize("head", [pytest.param(kind, id=kind.value) for kind in CLASSES])
 @pytest.mark.parametrize("family", FORMS)
 def test_every_family_and_head_is_proven(family: str, head: HeadKind) -> None:
-    for form in FORMS.values():
+    for form in (*FORMS.values(), "rounded everywhere"):
         quantized = mixed_model(family, head, form)
         graph, tokens = lower(quantized), inputs(quantized, 2, 5)
         values = interpret(graph, *(array.astype(np.int64) for array in (tokens.ids, tokens.mask, tokens.types)))
@@ -118,7 +138,7 @@ def test_every_family_and_head_is_proven(family: str, head: HeadKind) -> None:
             assert values[name].max() <= high, name
 
 
-@pytest.mark.parametrize("form", ["dynamic", "rounded"])
+@pytest.mark.parametrize("form", ["dynamic", "rounded everywhere"])
 @every_processor
 def test_every_processor(tmp_path: Path, processor: Processor, form: str) -> None:
     quantized = mixed_model("Bert", HeadKind.SEQUENCE_CLASSIFICATION, form, Size(64, 1, 2, 96))
@@ -178,7 +198,7 @@ def test_manifest_and_floats(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_product_is_contracted_in_single_precision(target: str) -> None:
     """A contracted float32 product is not rounded; a float64 one is exact. And nothing may be reassociated."""
-    quantized = mixed_model("Bert", HeadKind.SEQUENCE_CLASSIFICATION, "rounded", Size(64, 1, 2, 96))
+    quantized = mixed_model("Bert", HeadKind.SEQUENCE_CLASSIFICATION, "rounded everywhere", Size(64, 1, 2, 96))
     lowered = lower_to_relax(lower(quantized), [Bucket(16, 1)], TARGETS[target].features)
     sources = {"ll": "", "asm": ""}
     pending = [compile_module(lowered.module, TARGETS[target]).mod]
@@ -208,6 +228,18 @@ def with_weight(model: QuantizedModel, name: str, weight: WeightTensor) -> Quant
 def test_missing_activation() -> None:
     activations = {k: v for k, v in MODEL["static"].activations.items() if k != "layers.0.context"}
     with pytest.raises(QuantizedModelError, match=r"no scale for 'layers\.0\.context'"):
+        lower(replace(MODEL["static"], activations=activations))
+
+
+def test_a_rounded_product_of_a_dynamic_activation() -> None:
+    activations = {"layers.0.output.product": Quantization(0.1, 8)}
+    with pytest.raises(QuantizedModelError, match=r"layers\.0\.output: its output is rounded to a fixed grid, but"):
+        lower(replace(MODEL["dynamic"], activations=activations))
+
+
+def test_a_rounded_product_beside_one_that_is_not() -> None:
+    activations = {**MODEL["static"].activations, "layers.0.key.product": Quantization(0.1, 8)}
+    with pytest.raises(QuantizedModelError, match=r"layers\.0\.query\.product and its neighbours .* equally often"):
         lower(replace(MODEL["static"], activations=activations))
 
 

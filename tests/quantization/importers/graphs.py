@@ -70,10 +70,10 @@ def export(model: Any, family: str, path: Path, opset: int) -> Path:
 
 
 class Calibration(CalibrationDataReader):
-    """A few batches without padding."""
+    """A few batches; without padding where all lengths are the same."""
 
-    def __init__(self, family: str) -> None:
-        self._batches: Iterator[Any] = iter([tokens((9, 9), family, seed) for seed in range(4)])
+    def __init__(self, family: str, lengths: tuple[int, ...] = (9, 9)) -> None:
+        self._batches: Iterator[Any] = iter([tokens(lengths, family, seed) for seed in range(4)])
 
     def get_next(self) -> Any:
         return next(self._batches, None)
@@ -107,13 +107,15 @@ class Graphs:
             shutil.copytree(source, folder)
         return folder, is_new
 
-    def static(self, source: Path, family: str, kind: str = "static", **options: Any) -> Path:
-        """Statically quantized (QDQ) by ONNX Runtime."""
+    def static(
+        self, source: Path, family: str, kind: str = "static", lengths: tuple[int, ...] = (9, 9), **options: Any
+    ) -> Path:
+        """Statically quantized (QDQ) by ONNX Runtime, calibrated with sentences of these ``lengths``."""
         folder, is_new = self._quantized(source, kind)
         if is_new:
             settings = {"op_types_to_quantize": LINEARS, "extra_options": FLOAT_OUTPUTS, **options}
             settings.setdefault("quant_format", QuantFormat.QDQ)
-            quantize_static(source / "model.onnx", folder / "model.onnx", Calibration(family), **settings)
+            quantize_static(source / "model.onnx", folder / "model.onnx", Calibration(family, lengths), **settings)
         return folder
 
     def dynamic(self, source: Path, kind: str = "dynamic", **options: Any) -> Path:
