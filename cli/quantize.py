@@ -6,12 +6,16 @@ import json
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from . import console, options
+
+if TYPE_CHECKING:
+    from ..quantization.methods import Method
+    from ..quantization.request import Training
 
 
 class _Granularity(str, Enum):
@@ -92,28 +96,16 @@ def quantize(
     from ..compiler.staging import staged_file, staged_folder
     from ..quantization import get_method, load_float_model, read_sentences
     from ..quantization import quantize as quantize_model
-    from ..quantization.request import Training
     from ..quantization.task_sentences import task_sentences
 
-    if (task is None) != (data is None):
-        raise typer.BadParameter("a task needs its data, and data a task: give --task and --data")
     chosen = get_method(method)
-    given = _settings(settings or [])
-    if integer_only and not chosen.scheme.integer_only:
-        given["integer_only"] = True
-    if seed is not None and not chosen.trains and "seed" in chosen.option_defaults():
-        given.setdefault("seed", seed)
-    given |= {} if max_drop is None else {"max_drop": max_drop}
-    given |= {} if latency_table is None else {"latency_table": str(latency_table)}
+    given = _method_options(chosen, settings or [], integer_only, seed, max_drop, latency_table)
     if trade_off is not None and method != "auto":
         raise typer.BadParameter(f"the method {method} judges one model only; --trade-off is auto's")
-    chosen.parse_options(given)
-    training = None
-    if task is not None and data is not None:
-        training = Training(task, data, work or output.with_name(f"{output.name}.work"), seed or 0)
-    elif chosen.trains:
-        raise typer.BadParameter(f"the method {method} trains: give --task and --data")
-    elif calibrate is None:
+    training = _training(task, data, work or output.with_name(f"{output.name}.work"), seed)
+    if training is None and chosen.needs_task:
+        raise typer.BadParameter(f"the method {method} needs a task's data: give --task and --data")
+    if training is None and calibrate is None:
         raise typer.BadParameter("give --calibrate, a file of sentences, or --task and --data")
     sentences = None if calibrate is None else read_sentences(calibrate)
     with ExitStack() as outputs:
@@ -143,8 +135,40 @@ def quantize(
     if as_json:
         console.print_json({"output": str(output), "scheme": quantized.scheme, "sentences": count, "bytes": size})
     else:
-        observed = f"{count} calibration sentences" if training is None or not chosen.trains else f"trained on {task}"
+        observed = f"trained on {task}" if "training" in quantized.provenance else f"{count} calibration sentences"
         print(f"{output}: {quantized.scheme}, {observed}, {size / 1e6:.1f} MB")
+
+
+def _training(task: str | None, data: Path | None, work: Path, seed: int | None) -> Training | None:
+    from ..quantization.request import Training
+
+    if task is None or data is None:
+        if task is not None or data is not None:
+            raise typer.BadParameter("a task needs its data, and data a task: give --task and --data")
+        return None
+    return Training(task, data, work, seed or 0)
+
+
+def _method_options(
+    method: Method,
+    settings: list[str],
+    integer_only: bool,
+    seed: int | None,
+    max_drop: float | None,
+    latency_table: Path | None,
+) -> dict[str, Any]:
+    """The method's own options, by name; SchemeError for one that the method lacks."""
+    given = _settings(settings)
+    if integer_only and not method.scheme.integer_only:
+        given["integer_only"] = True
+    if seed is not None and not method.trains and "seed" in method.option_defaults():
+        given.setdefault("seed", seed)
+    if max_drop is not None:
+        given["max_drop"] = max_drop
+    if latency_table is not None:
+        given["latency_table"] = str(latency_table)
+    method.parse_options(given)
+    return given
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
