@@ -55,15 +55,16 @@ class LinearWeights:
     input_range: Range
     packing: Packing | None = None
     gain: int = 1
+    unit: int = 1
+    """What the packed values are multiples of, before ``gain``: a power of two."""
     added: AddedColumns | None = None
     duplicated: tuple[int, ...] = ()
     """The D input channels that the activation must hold a second time, behind the others."""
 
     def operator(self, epilogue: Epilogue) -> Linear:
         """The linear layer with ``epilogue``."""
-        return Linear(
-            self.name, self.weight, self.bias, epilogue, self.packing, self.gain, self.added, self.input_range
-        )
+        gain = self.gain * self.unit
+        return Linear(self.name, self.weight, self.bias, epilogue, self.packing, gain, self.added, self.input_range)
 
 
 def linear_weights(
@@ -95,10 +96,14 @@ def linear_weights(
         return LinearWeights(name, weight, _int32(name, bias), scale, read, duplicated=duplicated)
     packing = common_packing([tensor.packing for tensor in tensors])
     added = None if packing is None else _added(merged, base)
-    largest = int(np.abs(merged).max(initial=1)) if added is not None or packing is None else packing.limit
+    unit = 1
+    if packing is not None and added is not None and (whole := _packed_whole(merged, packing, added)) is not None:
+        packing, unit = whole
+        added = None
+    largest = int(np.abs(merged).max(initial=1)) if added is not None or packing is None else packing.limit * unit
     gain = _gain(largest, int(np.abs(bias).max(initial=0))) if amplified and packing is not None else 1
     weight = (merged * gain).astype(np.int8)
-    return LinearWeights(name, weight, _int32(name, bias * gain), scale / gain, read, packing, gain, added)
+    return LinearWeights(name, weight, _int32(name, bias * gain), scale / gain, read, packing, gain, unit, added)
 
 
 def _split(model: QuantizedModel, part: str, weight: WeightTensor) -> NDArray[Any]:
@@ -145,6 +150,24 @@ def _added(merged: NDArray[np.int64], base: NDArray[np.int8]) -> AddedColumns | 
     difference = merged - base
     columns = np.flatnonzero(difference.any(axis=0)).astype(np.int32)
     return AddedColumns(columns, difference[:, columns].astype(np.int8)) if len(columns) else None
+
+
+def _packed_whole(merged: NDArray[np.int64], base: Packing, added: AddedColumns) -> tuple[Packing, int] | None:
+    """How to pack the merged weight itself, and its unit, where that takes less than the base and what is added.
+
+    So it is where every channel was split: two binary weights of one channel are one of -2, 0 and 2.
+    """
+    common = int(np.gcd.reduce(merged, axis=None)) or 1
+    unit = common & -common
+    for packing in sorted(
+        (Packing(bits, mid_rise) for bits in range(1, 8) for mid_rise in (False, True) if bits > 1 or mid_rise),
+        key=lambda packing: packing.bits,
+    ):
+        if packing.bits * merged.size >= base.bits * merged.size + 8 * added.values.size:
+            return None
+        if packing.holds(merged // unit):
+            return packing, unit
+    return None
 
 
 def _gain(largest: int, bias: int) -> int:

@@ -66,12 +66,20 @@ class Packing:
         """Raises QuantizedModelError unless the ``values`` are int8 and every one has a code."""
         if values.dtype != np.int8:
             raise QuantizedModelError(f"packed weights are int8 in memory, not {values.dtype}")
-        valid = (np.abs(values.astype(np.int16)) <= self.limit) & ((values - self.offset) % self.step == 0)
+        valid = self._valid(values)
         if not valid.all():
             kind = "mid-rise" if self.mid_rise else "mid-tread"
             raise QuantizedModelError(
                 f"the weight {values[~valid].flat[0]} has no {kind} code of {self.bits} bits; quantize it again"
             )
+
+    def holds(self, values: NDArray[Any]) -> bool:
+        """Whether every one of the integers ``values`` has a code."""
+        return bool(self._valid(values).all())
+
+    def _valid(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        wide = values.astype(np.int64)
+        return (np.abs(wide) <= self.limit) & ((wide - self.offset) % self.step == 0)
 
     def bytes(self, count: int) -> int:
         """The bytes that ``count`` values take."""
