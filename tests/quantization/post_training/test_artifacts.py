@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from intbert.compiler import oracle
-from intbert.compiler.build import compile_model
-from intbert.compiler.model import HeadKind, load, save
-from intbert.compiler.runtime import load as load_artifact
+from intbert.compiler.model import HeadKind
 from intbert.quantization.methods import METHODS
 from intbert.quantization.request import Calibration, Request
-from intbert.targets import get_target
 
-from ...models import inputs, tiny_float_model
+from ...models import tiny_float_model
 from ..checkpoints import make_batch
+from ..compiled import assert_artifact_returns_the_oracles_bytes
 
 CASES: dict[str, dict[str, Any]] = {
     "aciq": {"weight_bits": 4, "activation_bits": 4},
@@ -34,12 +30,4 @@ def test_the_artifact_returns_the_oracles_bytes(tmp_path: Path, name: str):
     quantized = method.quantize(
         Request(model, method.customized(**CASES[name]), method.parse_options(given), calibration)
     )
-    (tmp_path / "quantized").mkdir()
-    save(quantized, tmp_path / "quantized")
-    artifact = load_artifact(
-        compile_model(load(tmp_path / "quantized"), get_target("host"), lengths=[16], output=tmp_path / "artifact")
-    )
-    tokens = inputs(quantized, 3, 11, seed=1)
-    compiled = artifact.run(tokens.ids, tokens.mask, tokens.types)
-    np.testing.assert_array_equal(compiled, oracle.run(quantized, tokens.ids, tokens.mask, tokens.types))
-    assert np.unique(compiled).size > 3
+    assert_artifact_returns_the_oracles_bytes(quantized, tmp_path)
