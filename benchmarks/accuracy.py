@@ -2,7 +2,8 @@
 
 Every cell is a chain of `intbert` commands: fine-tune a float model (once a task), quantize it, compile it for this
 machine, and judge the artifact. A cell that is finished is kept below build/accuracy; a run that was killed goes on
-with the others, and a training with its last checkpoint.
+with the others, and a training with its last checkpoint. Cells that accuracy.json has from elsewhere are made anew,
+unless --missing asks for the others alone; until then they are shown as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from accuracy_bench.cells import Workshop
 from accuracy_bench.errors import TableError
 from accuracy_bench.plan import PLAN, Plan, Row, read_plan
-from accuracy_bench.report import write_report
+from accuracy_bench.report import read_record, write_report
 from accuracy_bench.table import Status, table_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +30,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=_glue(), help="the GLUE folder (default $INTBERT_GLUE)")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="make these rows; names may hold * and ?")
+    parser.add_argument("--missing", action="store_true", help="make only what accuracy.json does not have either")
     parser.add_argument("--quick", action="store_true", help="a few rows on a few sentences, below build/")
     parser.add_argument("--report", action="store_true", help="make no cell, write the table of those that there are")
     parser.add_argument("--list", action="store_true", help="list the rows and how each stands, and do nothing")
@@ -50,11 +52,14 @@ def chosen_rows(plan: Plan, only: Sequence[str] | None) -> list[Row]:
     return [row for row in plan.rows if only is None or any(fnmatch(row.name, pattern) for pattern in only)]
 
 
-def make(workshop: Workshop, rows: Sequence[Row], report: Path) -> list[str]:
-    """Makes the cells of ``rows``, the table anew after each; returns what failed, for the others go on."""
+def make(workshop: Workshop, rows: Sequence[Row], report: Path, missing: bool = False) -> list[str]:
+    """Makes the cells of ``rows`` (``missing``: that have no number yet), the table anew after each; returns what
+    failed, for the others go on."""
     failures = []
     for row in rows:
         for seed in row.seeds:
+            if missing and workshop.finished_row(row, seed) is not None:
+                continue
             try:
                 workshop.baseline_cell(row.baseline)
                 workshop.row_cell(row, seed)
@@ -76,13 +81,14 @@ def run(options: argparse.Namespace) -> int:
     plan = read_plan(options.plan, options.quick)
     build = options.build or BUILD / ("accuracy-quick" if options.quick else "accuracy")
     report = options.output or (build if options.quick else ROOT / "docs")
-    workshop = Workshop(plan, build.resolve(), options.data.resolve(), say)
+    workshop = Workshop(plan, build.resolve(), options.data.resolve(), say, read_record(report))
     if options.list:
         for row in table_rows(workshop):
             value = "" if row.value is None else f"{row.value:.4f}"
             print(f"{row.name:28}{row.status.value:10}{value:8}{row.goal}")
         return 0
-    failures = [] if options.report else make(workshop, chosen_rows(plan, options.only), report)
+    chosen = chosen_rows(plan, options.only)
+    failures = [] if options.report else make(workshop, chosen, report, options.missing)
     rows = table_rows(workshop)
     markdown, document = write_report(workshop, rows, report)
     short = sum(row.status is Status.SHORT for row in rows)

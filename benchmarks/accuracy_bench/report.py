@@ -1,4 +1,4 @@
-"""docs/accuracy.md and docs/accuracy.json."""
+"""docs/accuracy.md and docs/accuracy.json, which is also the record that the next table starts from."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .cells import Workshop
+from .cells import Cell, Workshop
+from .errors import TableError
 from .table import Status, TableRow
 
 INTRODUCTION = """# Accuracy
 
 Written by `make accuracy-table`; do not edit. Every value is `intbert eval` of the artifact compiled for the machine
-that made the table, on the whole development set{limit}: integers, not a simulation of them. `float` is the float32
+that made it, on the whole development set{limit}: integers, not a simulation of them. `float` is the float32
 model that the row started from. `spread` is the largest less the smallest of several seeds, whose mean is the value.
-`fewer bits` compares all tensors with float32. A row that falls short keeps its number.
+`fewer bits` compares all tensors with float32. A row that falls short keeps its number. Numbers that were made on
+another machine stay until they are made anew; training ends with other bits on another CPU, float models too.
 """
 
 
@@ -34,20 +36,30 @@ def _baselines(workshop: Workshop) -> list[str]:
     return [name for name in workshop.plan.baselines if name in used]
 
 
-def _document(
-    workshop: Workshop, rows: Sequence[TableRow], baselines: dict[str, dict[str, Any] | None]
-) -> dict[str, Any]:
+def _document(workshop: Workshop, rows: Sequence[TableRow], baselines: dict[str, Cell | None]) -> dict[str, Any]:
     return {
         "limit": workshop.plan.limit,
-        "baselines": [
-            {"name": name, **({"value": None} if cell is None else _public(cell))} for name, cell in baselines.items()
-        ],
+        "baselines": [_public(cell) for cell in baselines.values() if cell is not None],
         "rows": [_json_row(row) for row in rows],
     }
 
 
-def _public(cell: dict[str, Any]) -> dict[str, Any]:
-    return {key: cell[key] for key in ("task", "metric", "value", "n", "commands")}
+def read_record(folder: Path) -> dict[str, Cell]:
+    """The cells that the ``accuracy.json`` in ``folder`` shows, by name; TableError for a damaged one."""
+    path = folder / "accuracy.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        cells = [*document["baselines"], *(cell for row in document["rows"] for cell in row["cells"])]
+        return {cell["name"]: cell for cell in cells}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError):
+        raise TableError(f"{path} is damaged; remove it, or take it back from the repository") from None
+
+
+def _public(cell: Cell) -> Cell:
+    """The cell without paths of the machine that made it."""
+    return {key: value for key, value in cell.items() if key != "checkpoint"}
 
 
 def _json_row(row: TableRow) -> dict[str, Any]:
@@ -55,11 +67,10 @@ def _json_row(row: TableRow) -> dict[str, Any]:
         "name", "method", "scheme", "task", "metric", "float", "value", "spread", "seeds", "bits_reduction",
         "artifact_bytes", "goal", "status", "short_by", "missing_seeds",
     )  # fmt: skip
-    cells = [{"cell": cell["name"], "value": cell["value"], "commands": cell["commands"]} for cell in row.cells]
-    return {**{name: getattr(row, name) for name in names}, "cells": cells}
+    return {**{name: getattr(row, name) for name in names}, "cells": list(row.cells)}
 
 
-def _markdown(workshop: Workshop, rows: Sequence[TableRow], baselines: dict[str, dict[str, Any] | None]) -> str:
+def _markdown(workshop: Workshop, rows: Sequence[TableRow], baselines: dict[str, Cell | None]) -> str:
     limit = "" if workshop.plan.limit is None else f"'s first {workshop.plan.limit} examples (a quick table)"
     counts = {status: sum(row.status is status for row in rows) for status in Status}
     parts = [
@@ -110,7 +121,7 @@ def _cells(row: TableRow) -> tuple[str, ...]:
     )
 
 
-def _baseline_cells(name: str, cell: dict[str, Any] | None) -> tuple[str, ...]:
+def _baseline_cells(name: str, cell: Cell | None) -> tuple[str, ...]:
     if cell is None:
         return (name, "", "", "not run yet", "")
     return (name, cell["task"], cell["metric"], _number(cell["value"]), str(cell["n"]))
@@ -125,6 +136,6 @@ def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def _commands(name: str, cell: dict[str, Any]) -> str:
+def _commands(name: str, cell: Cell) -> str:
     lines = [f"    {run['command']}  # {run['seconds']:g} s" for run in cell["commands"]]
-    return "\n".join([f"{name}:\n", *lines, ""])
+    return "\n".join([f"{name}, on {cell['machine']}:\n", *lines, ""])

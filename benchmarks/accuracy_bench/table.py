@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-from .cells import Workshop
+from .cells import Cell, Workshop
 from .plan import Goal, Row
 
 POINTS = 100
@@ -25,8 +24,8 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of the table. ``value`` is the mean over the ``seeds`` that have been run, ``spread`` the largest less
-    the smallest; None where nothing was measured."""
+    """A row of the table. ``value`` is the mean over the ``seeds`` that have been run, ``float`` that of the float
+    models that they started from, ``spread`` the largest value less the smallest; None where nothing was measured."""
 
     name: str
     method: str
@@ -43,7 +42,7 @@ class TableRow:
     goal: str
     status: Status
     short_by: str
-    cells: tuple[dict[str, Any], ...]
+    cells: tuple[Cell, ...]
 
 
 def table_rows(workshop: Workshop) -> list[TableRow]:
@@ -52,12 +51,10 @@ def table_rows(workshop: Workshop) -> list[TableRow]:
 
 
 def _table_row(workshop: Workshop, row: Row) -> TableRow:
-    baseline = workshop.finished_baseline(row.baseline)
     cells = {seed: workshop.finished_row(row, seed) for seed in row.seeds}
     found = [cell for cell in cells.values() if cell is not None]
-    original = None if baseline is None else baseline["value"]
     values = [cell["value"] for cell in found]
-    value = sum(values) / len(values) if values else None
+    value, original = _mean(values), _mean([cell["float"] for cell in found])
     reduction = min((cell["bits_reduction"] for cell in found), default=None)
     shortfalls = _shortfalls(row.goal, value, original, reduction)
     return TableRow(
@@ -78,6 +75,10 @@ def _table_row(workshop: Workshop, row: Row) -> TableRow:
         short_by=", ".join(shortfalls),
         cells=tuple(found),
     )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def describe(goal: Goal) -> str:

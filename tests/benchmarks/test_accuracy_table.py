@@ -15,7 +15,7 @@ from accuracy_bench.cells import Workshop
 from accuracy_bench.commands import Run
 from accuracy_bench.errors import TableError
 from accuracy_bench.plan import Goal, Plan, Row, read_plan
-from accuracy_bench.report import write_report
+from accuracy_bench.report import read_record, write_report
 from accuracy_bench.table import Status, table_rows
 from intbert.quantization.methods import METHODS
 
@@ -146,6 +146,45 @@ def test_a_finished_cell_is_not_made_again(recorded: Recorded, plan_file: Path, 
     assert [command.split()[0] for command in recorded.commands] == ["eval", "quantize", "compile", "eval"]
     accuracy.make(shop, shop.plan.rows[:1], tmp_path / "docs")
     assert len(recorded.commands) == 4
+
+
+def test_the_record_is_shown_until_its_cells_are_made_here(
+    recorded: Recorded, plan_file: Path, tmp_path: Path, glue: Path
+):
+    elsewhere = workshop(read_plan(plan_file), tmp_path / "elsewhere", glue)
+    elsewhere.row_cell(elsewhere.plan.rows[1], 0)
+    write_report(elsewhere, table_rows(elsewhere), tmp_path / "docs")
+    record = read_record(tmp_path / "docs")
+    assert set(record) == {"baseline.tiny", "two.0"}
+    assert str(tmp_path) not in json.dumps(record)
+
+    recorded.values |= {"float": 0.94, "two.1": 0.96}
+    here = replace(workshop(elsewhere.plan, tmp_path / "here", glue), record=record)
+    assert table_rows(here)[1].missing_seeds == (1,)
+    recorded.commands.clear()
+    accuracy.make(here, here.plan.rows[1:], tmp_path / "docs", missing=True)
+    assert [command.split()[1] for command in recorded.commands if command.startswith("quantize")] == ["float"]
+    row = table_rows(here)[1]
+    assert (row.value, row.float) == (pytest.approx((0.8 + 0.96) / 2), pytest.approx((0.9 + 0.94) / 2))
+    assert set(read_record(tmp_path / "docs")) == {"baseline.tiny", "two.0", "two.1"}
+
+    accuracy.make(here, here.plan.rows[1:], tmp_path / "docs")
+    assert table_rows(here)[1].float == pytest.approx(0.94)
+
+
+def test_a_record_of_another_definition_is_not_shown(recorded: Recorded, plan_file: Path, tmp_path: Path, glue: Path):
+    shop = workshop(read_plan(plan_file), tmp_path, glue)
+    cell = shop.row_cell(shop.plan.rows[0], 0)
+    changed = replace(shop.plan, rows=(replace(shop.plan.rows[0], quantize=("--weight-bits", "8")),))
+    other = replace(workshop(changed, tmp_path / "other", glue), record={"one.0": cell})
+    assert other.finished_row(other.plan.rows[0], 0) is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"rows": []}'])
+def test_a_damaged_record(tmp_path: Path, content: str):
+    (tmp_path / "accuracy.json").write_text(content)
+    with pytest.raises(TableError, match=r"accuracy\.json is damaged"):
+        read_record(tmp_path)
 
 
 def test_a_killed_run_goes_on(recorded: Recorded, plan_file: Path, tmp_path: Path, glue: Path):
