@@ -16,7 +16,7 @@ attention probabilities. With 4-bit activations ReLU takes GELU's place, as in t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,11 @@ from .training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from .float_model import FloatModel
+    from .training.distillation import Term
     from .training.learned_activations import LearnedActivations
+    from .training.narrowing import Kept
     from .training.student import Student
+    from .training.teacher import Teacher
     from .training.trainer import Loss
 
 IMPORTANCE_BATCHES = 32
@@ -53,6 +56,11 @@ class BinarybertOptions(TrainingOptions):
     weight_decay: float = 0.0
     clip: float = 2.5
     """Where 8-bit activations begin to be clipped; further out where their squared error asks for it."""
+
+    @property
+    def all_epochs(self) -> int:
+        """Of all stages."""
+        return self.width_epochs + 2 * (self.epochs + self.logit_epochs)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,33 +97,42 @@ class _Binarization:
         from .training.one_bit import BinaryQuantization, TernaryQuantization, split_model
         from .training.student import Student
 
-        narrow, kept_heads = self._narrow()
+        lessons = self._lessons()
+        narrow = self._narrow(lessons)
         architecture = narrow.architecture
         observed = self._activations(narrow)
         ternary = Student(narrow, TernaryQuantization(architecture, observed, self.per_row))
-        self._distil("ternary", ternary, kept_heads)
+        self._distil("ternary", ternary, lessons)
         halves, seconds = split_model(ternary.to_float_model(), self.per_row)
         binary = Student(halves, BinaryQuantization(architecture, observed, self.per_row, seconds))
-        self._distil("binary", binary, kept_heads)
+        self._distil("binary", binary, lessons)
         batches = first_batches(self.request, self.options, self.examples)
         return finish(self.request, self.scheme, binary, batches, {"training": self.provenance})
 
-    def _narrow(self) -> tuple[FloatModel, tuple[tuple[int, ...], ...]]:
-        """The student of half the width after its own distillation, and the teacher's heads that it has."""
+    def _lessons(self) -> _Lessons:
+        """What there is to learn, with one teacher for all stages."""
+        from .training.distillation import AttentionScores, HiddenStates, Logits
         from .training.finish import first_batches
-        from .training.narrowing import centered, most_important, narrowed
+        from .training.narrowing import most_important
+        from .training.teaching import teacher_of
+
+        batches = first_batches(self.request, self.options, self.examples, IMPORTANCE_BATCHES)
+        kept = most_important(self.request.model, batches, width=0.5)
+        intermediate = (HiddenStates(), AttentionScores(kept=kept.heads))
+        teacher = teacher_of(self.request, self.options, self.examples, intermediate, self.options.all_epochs)
+        return _Lessons(teacher, kept, intermediate, (Logits(),))
+
+    def _narrow(self, lessons: _Lessons) -> FloatModel:
+        """The student of half the width after its own distillation."""
+        from .training.narrowing import centered, narrowed
         from .training.student import Student
 
-        model = self.request.model
-        batches = first_batches(self.request, self.options, self.examples, IMPORTANCE_BATCHES)
-        kept = most_important(model, batches, width=0.5)
-        narrow = centered(narrowed(model, kept))
+        narrow = centered(narrowed(self.request.model, lessons.kept))
         if self.scheme.activation_bits < 8:
             narrow = replace(narrow, architecture=replace(narrow.architecture, activation=Activation.RELU))
         student = Student(narrow)
-        options = replace(self.options, epochs=self.options.width_epochs)
-        self._train("width", student, options, self._loss(kept.heads, intermediate=True, logits=True))
-        return student.to_float_model(), kept.heads
+        self._train("width", student, self.options.width_epochs, lessons.loss(*lessons.intermediate, *lessons.final))
+        return student.to_float_model()
 
     def _activations(self, narrow: FloatModel) -> LearnedActivations:
         from .training.learned_activations import LearnedActivations, at_least, least_squares
@@ -125,33 +142,19 @@ class _Binarization:
             return LearnedActivations(narrow.architecture, self.scheme, learned_step, least_squares)
         return LearnedActivations(narrow.architecture, self.scheme, learned_clip, at_least(self.options.clip))
 
-    def _distil(self, stage: str, student: Student, kept_heads: tuple[tuple[int, ...], ...]) -> None:
+    def _distil(self, stage: str, student: Student, lessons: _Lessons) -> None:
         """The two stages of distillation."""
-        intermediate = self._loss(kept_heads, intermediate=True, logits=False)
-        self._train(f"{stage}-1-hidden", student, self.options, intermediate)
-        options = replace(self.options, epochs=self.options.logit_epochs)
-        self._train(f"{stage}-2-logits", student, options, self._loss(kept_heads, intermediate=False, logits=True))
+        self._train(f"{stage}-1-hidden", student, self.options.epochs, lessons.loss(*lessons.intermediate))
+        self._train(f"{stage}-2-logits", student, self.options.logit_epochs, lessons.loss(*lessons.final))
 
-    def _loss(self, kept_heads: tuple[tuple[int, ...], ...], *, intermediate: bool, logits: bool) -> Loss:
-        from .training.distillation import AttentionScores, Distillation, HiddenStates, Logits, Term
-
-        terms: list[Term] = []
-        if intermediate:
-            terms += [HiddenStates(), AttentionScores(kept=kept_heads)]
-        if logits:
-            terms.append(Logits())
-        return Distillation(terms)
-
-    def _train(self, stage: str, student: Student, options: BinarybertOptions, loss: Loss) -> None:
-        from .training.student import frozen
+    def _train(self, stage: str, student: Student, epochs: int, loss: Loss) -> None:
         from .training.trainer import train
 
         found: Mapping[str, Any] = train(
             student,
             self.request.needed_training(),
-            options,
+            replace(self.options, epochs=epochs),
             loss=loss,
-            teacher=frozen(self.request.model),
             progress=self.request.progress,
             stage=stage,
             recipe={
@@ -161,3 +164,19 @@ class _Binarization:
             examples=self.examples,
         )
         self.provenance[stage] = found["training"]
+
+
+@dataclass(frozen=True)
+class _Lessons:
+    """The teacher, what of it the narrow student has, and the terms of the first and of the second distillation."""
+
+    teacher: Teacher
+    kept: Kept
+    intermediate: Sequence[Term]
+    final: Sequence[Term]
+
+    def loss(self, *terms: Term) -> Loss:
+        """The sum of ``terms``."""
+        from .training.distillation import Distillation
+
+        return Distillation(self.teacher, terms)

@@ -50,7 +50,8 @@ def quantize_kdlsq(request: Request) -> QuantizedModel:
     from .training.learned import LearnedQuantization
     from .training.learned_activations import least_squares
     from .training.lsq import initial_step, learned_step
-    from .training.student import Student, frozen
+    from .training.student import Student
+    from .training.teaching import teacher_of
     from .training.trainer import train
 
     options: KdlsqOptions = request.options
@@ -58,14 +59,13 @@ def quantize_kdlsq(request: Request) -> QuantizedModel:
     quantization = LearnedQuantization(request.model.architecture, request.scheme, learned_step, initial)
     student = Student(request.model, quantization)
     examples = examples_of(request, options)
+    terms = (HiddenStates(options.hidden), AttentionScores(options.scores), Logits(options.logits))
+    teacher = teacher_of(request, options, examples, terms, options.epochs)
     provenance = train(
         student,
         request.needed_training(),
         options,
-        loss=Distillation(
-            (HiddenStates(options.hidden), AttentionScores(options.scores), Logits(options.logits)), options.labels
-        ),
-        teacher=frozen(request.model),
+        loss=Distillation(teacher, terms, options.labels),
         progress=request.progress,
         recipe={"scheme": scheme_recipe(request)},
         examples=examples,

@@ -58,7 +58,8 @@ def quantize_mkqbert(request: Request) -> QuantizedModel:
     from .training.learned import LearnedQuantization
     from .training.learned_activations import least_squares
     from .training.mkq_scale import least_squares_scale
-    from .training.student import Student, frozen
+    from .training.student import Student
+    from .training.teaching import teacher_of
     from .training.trainer import train
 
     options: MkqbertOptions = request.options
@@ -76,12 +77,12 @@ def quantize_mkqbert(request: Request) -> QuantizedModel:
 
     student = Student(request.model, LearnedQuantization(architecture, scheme, least_squares_scale, least_squares))
     terms = (LastAttention(options.attention), ValueRelation(options.value_relation), Logits(options.logits))
+    teacher = teacher_of(request, options, examples, terms, options.epochs)
     provenance = train(
         student,
         request.needed_training(),
         options,
-        loss=Distillation(terms, options.labels),
-        teacher=frozen(request.model),
+        loss=Distillation(teacher, terms, options.labels),
         progress=request.progress,
         recipe={"scheme": scheme.name, "embedding_bits": scheme.embedding_bits, "int4_layers": list(chosen)},
         examples=examples,
@@ -126,13 +127,13 @@ def sensitivities(model: FloatModel, scheme: Scheme, batches: Sequence[Mapping[s
     from .training.learned import LearnedQuantization
     from .training.learned_activations import least_squares
     from .training.mkq_scale import least_squares_scale
-    from .training.student import Student, frozen
+    from .training.student import Student
 
     layers = model.architecture.layers
     inputs = [{name: values for name, values in batch.items() if name != "labels"} for batch in batches]
     found = {}
     with torch.no_grad():
-        expected = [frozen(model)(**batch)["logits"] for batch in inputs]
+        expected = [Student(model)(**batch)["logits"] for batch in inputs]
         for layer in range(layers):
             lowered = with_int4_layers(scheme, model.architecture, [layer])
             quantization = LearnedQuantization(model.architecture, lowered, least_squares_scale, least_squares)

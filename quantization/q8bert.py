@@ -6,7 +6,7 @@ operators between the linears into integer ones as well, with ranges observed on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from .training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from .training.student import Student
+    from .training.tasks import TokenizedExample
+    from .training.trainer import Loss
 
 
 @dataclass(frozen=True)
@@ -37,28 +39,42 @@ def quantize_q8bert(request: Request) -> QuantizedModel:
     OutputError (checkpoints) and QuantizedModelError (a bias that does not fit).
     """
     from .training.development import check_development_set, development_score
-    from .training.distillation import Distillation, Logits
     from .training.eight_bit import EightBit
+    from .training.finish import examples_of
     from .training.recipe import recipe
-    from .training.student import Student, frozen
-    from .training.trainer import task_loss, train
+    from .training.student import Student
+    from .training.trainer import train
 
     options: Q8BertOptions = request.options
     training = request.needed_training()
     check_development_set(training)
     student = Student(request.model, EightBit(request.model.architecture))
+    examples = examples_of(request, options)
     record = train(
         student,
         training,
         options,
-        loss=Distillation((Logits(options.logits),), labels=1.0) if options.logits else task_loss,
-        teacher=frozen(request.model) if options.logits else None,
+        loss=_loss(request, examples),
         progress=request.progress,
         recipe=recipe(request, "q8bert"),
+        examples=examples,
     )
     record |= development_score(student, training, request.progress)
     record["method"] = "q8bert, quantization-aware training"
     return _integer_only(request, student, record) if options.integer_only else _mixed(request, student, record)
+
+
+def _loss(request: Request, examples: Sequence[TokenizedExample]) -> Loss:
+    """The task's own, as in the paper; with the float model's logits where the options weigh them."""
+    from .training.distillation import Distillation, Logits
+    from .training.teaching import teacher_of
+    from .training.trainer import task_loss
+
+    options: Q8BertOptions = request.options
+    if not options.logits:
+        return task_loss
+    terms = (Logits(options.logits),)
+    return Distillation(teacher_of(request, options, examples, terms, options.epochs), terms, labels=1.0)
 
 
 def _mixed(request: Request, student: Student, record: Mapping[str, Any]) -> QuantizedModel:

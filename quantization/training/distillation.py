@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ...compiler.model import Architecture
 from .student import Capture, Objective, Student
+from .teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,15 @@ class Distillation:
     """The sum of ``terms``, a :data:`intbert.quantization.training.trainer.Loss`; with the task's own loss times
     ``labels``."""
 
+    teacher: Teacher
     terms: Sequence[Term]
     labels: float = 0.0
 
-    def __call__(
-        self, student: Student, teacher: Student | None, batch: Mapping[str, Tensor]
-    ) -> tuple[Tensor, Mapping[str, float]]:
-        """The loss of ``batch``, and its terms. Needs a teacher."""
-        assert teacher is not None, "distillation needs a teacher"
-        with torch.no_grad():
-            taught = self._see(teacher, batch)
+    def __call__(self, student: Student, batch: Mapping[str, Tensor]) -> tuple[Tensor, Mapping[str, float]]:
+        """The loss of ``batch``, and its terms."""
+        architecture = self.teacher.student.architecture
+        lesson = self.teacher(activations(self.terms, architecture), batch)
+        taught = Seen(self.teacher.student, lesson.values, lesson.logits, batch["attention_mask"])
         seen = self._see(student, batch)
         parts = {term.name: term(seen, taught) for term in self.terms}
         if self.labels:
@@ -68,11 +68,16 @@ class Distillation:
         total = torch.stack(list(parts.values())).sum()
         return total, {name: part.item() for name, part in parts.items()}
 
-    def _see(self, model: Student, batch: Mapping[str, Tensor]) -> Seen:
-        capture = Capture({name for term in self.terms for name in term.activations(model.architecture)})
+    def _see(self, student: Student, batch: Mapping[str, Tensor]) -> Seen:
+        capture = Capture(activations(self.terms, student.architecture))
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
-        logits = model(**inputs, capture=capture)["logits"]
-        return Seen(model, capture.values, logits, batch["attention_mask"])
+        logits = student(**inputs, capture=capture)["logits"]
+        return Seen(student, capture.values, logits, batch["attention_mask"])
+
+
+def activations(terms: Iterable[Term], architecture: Architecture) -> set[str]:
+    """The names of the activations that the terms compare."""
+    return {name for term in terms for name in term.activations(architecture)}
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,12 @@ def examples_of(request: Request, options: TrainingOptions) -> list[TokenizedExa
 
 
 def first_batches(
-    request: Request, options: TrainingOptions, examples: Sequence[TokenizedExample], count: int = OBSERVED_BATCHES
+    request: Request,
+    options: TrainingOptions,
+    examples: Sequence[TokenizedExample],
+    count: int | None = OBSERVED_BATCHES,
 ) -> Iterator[Mapping[str, Tensor]]:
-    """The first ``count`` batches that training sees."""
+    """The first ``count`` batches that training sees; None: those of the first epoch."""
     seed = request.needed_training().seed
     batches = LengthGroupedBatches([example.length for example in examples], options.batch_size, seed)
     collator = Collator(request.model.architecture.pad_token_id)

@@ -111,9 +111,12 @@ class Student(nn.Module):
         squared error. Similarity: the batch's first half are the first sentences, its second half the second ones;
         logits [B / 2] are their cosines, labels [B / 2] from 0 to 5.
         """
-        output = self.encode(input_ids, attention_mask, token_type_ids, capture)
-        logits = similarities(output) if self.objective is Objective.SIMILARITY else output
+        logits = self.logits(self.encode(input_ids, attention_mask, token_type_ids, capture))
         return {"logits": logits} if labels is None else {"loss": self.loss(logits, labels), "logits": logits}
+
+    def logits(self, output: Tensor) -> Tensor:
+        """What the objective's loss compares with labels, from the head's output of a batch."""
+        return similarities(output) if self.objective is Objective.SIMILARITY else output
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The objective's loss, see :meth:`forward`."""
@@ -145,9 +148,3 @@ def similarities(embeddings: Tensor) -> Tensor:
     """The cosines [B / 2] of the first and the second half of ``embeddings`` [B, H]."""
     first, second = embeddings.chunk(2)
     return functional.cosine_similarity(first, second, dim=-1)
-
-
-def frozen(model: FloatModel) -> Student:
-    """``model`` as a teacher: in floating point, without gradients."""
-    teacher = Student(model).eval()
-    return teacher.requires_grad_(False)

@@ -25,8 +25,8 @@ from .options import TrainingOptions
 from .student import Student
 from .tasks import Collator, LengthGroupedBatches, TokenizedExample, describe_examples, training_set
 
-Loss = Callable[[Student, Student | None, Mapping[str, Tensor]], tuple[Tensor, Mapping[str, float]]]
-"""Student, teacher (or None) and a batch (``input_ids``, ``attention_mask``, ``token_type_ids``, ``labels``) -> the
+Loss = Callable[[Student, Mapping[str, Tensor]], tuple[Tensor, Mapping[str, float]]]
+"""Student and a batch (``input_ids``, ``attention_mask``, ``token_type_ids``, ``labels``) -> the
 loss, and its parts to be recorded."""
 
 LOG_STEPS = 50
@@ -37,9 +37,7 @@ which LSQ divides by the square root of the number of values."""
 KEPT_CHECKPOINTS = 2
 
 
-def task_loss(
-    student: Student, teacher: Student | None, batch: Mapping[str, Tensor]
-) -> tuple[Tensor, Mapping[str, float]]:
+def task_loss(student: Student, batch: Mapping[str, Tensor]) -> tuple[Tensor, Mapping[str, float]]:
     """The objective's own loss."""
     return student(**batch)["loss"], {}
 
@@ -50,7 +48,6 @@ def train(
     options: TrainingOptions,
     *,
     loss: Loss = task_loss,
-    teacher: Student | None = None,
     progress: Progress = silent,
     stage: str = "training",
     recipe: Mapping[str, Any] | None = None,
@@ -87,7 +84,7 @@ def train(
     claim(folder, {**described, "initial": fingerprint(student)})
     remove_incomplete(folder)
     begun = last_checkpoint(folder)
-    trainer = _trainer(student, teacher, loss, examples, folder, training.seed, options, progress)
+    trainer = _trainer(student, loss, examples, folder, training.seed, options, progress)
     started = time.monotonic()
     try:
         trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
@@ -109,7 +106,6 @@ def train(
 
 def _trainer(
     student: Student,
-    teacher: Student | None,
     loss: Loss,
     examples: Sequence[TokenizedExample],
     folder: Path,
@@ -143,7 +139,7 @@ def _trainer(
         use_cpu=True,  # the integer operators that methods train through run there
     )
     shown = _Progress(progress, folder.name)
-    trainer = _Trainer(student, teacher, loss, batches, arguments, options, examples, collator, shown)
+    trainer = _Trainer(student, loss, batches, arguments, options, examples, collator, shown)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -154,7 +150,6 @@ class _Trainer(transformers.Trainer):
     def __init__(
         self,
         student: Student,
-        teacher: Student | None,
         loss: Loss,
         batches: LengthGroupedBatches,
         arguments: TrainingArguments,
@@ -163,7 +158,7 @@ class _Trainer(transformers.Trainer):
         collator: Collator,
         progress: _Progress,
     ) -> None:
-        self._student, self._teacher, self._loss = student, teacher, loss
+        self._student, self._loss = student, loss
         self._batches, self._options, self.progress = batches, options, progress
         callbacks = [_Epochs(batches), _FiniteGradients(Path(str(arguments.output_dir))), progress]
         super().__init__(
@@ -193,7 +188,7 @@ class _Trainer(transformers.Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The loss of a batch; TrainingError where it is no number."""
-        value, parts = self._loss(self._student, self._teacher, inputs)
+        value, parts = self._loss(self._student, inputs)
         if not torch.isfinite(value):
             raise _not_finite("loss", value.item(), self.state.global_step + 1, Path(str(self.args.output_dir)))
         if parts and (self.state.global_step + 1) % LOG_STEPS == 0:

@@ -20,7 +20,8 @@ from intbert.quantization.training.distillation import (
     divergence,
 )
 from intbert.quantization.training.narrowing import Kept, narrowed
-from intbert.quantization.training.student import Student, frozen
+from intbert.quantization.training.student import Student
+from intbert.quantization.training.teacher import Teacher
 
 from ...models import Size, tiny_float_model
 from .tiny_task import batch_of, tensors
@@ -40,7 +41,7 @@ def _batch(model: FloatModel) -> dict[str, torch.Tensor]:
 
 def _loss(term: Term, student: FloatModel, teacher: FloatModel, batch: dict[str, torch.Tensor]) -> float:
     with torch.no_grad():
-        return Distillation([term])(Student(student), frozen(teacher), batch)[0].item()
+        return Distillation(Teacher(teacher), [term])(Student(student), batch)[0].item()
 
 
 @pytest.mark.parametrize("term", TERMS[:-1], ids=lambda term: term.name)
@@ -76,21 +77,21 @@ def test_padding_does_not_count(term: Term) -> None:
 @pytest.mark.parametrize("term", TERMS, ids=lambda term: term.name)
 def test_weights_multiply_and_gradients_reach_the_student_only(term: Term) -> None:
     model = _model()
-    student, teacher, batch = Student(model), frozen(_model(1)), _batch(model)
-    once = Distillation([term])(student, teacher, batch)[0]
-    twice = Distillation([replace(term, weight=2.0)])(student, teacher, batch)[0]  # type: ignore[type-var]
+    student, teacher, batch = Student(model), Teacher(_model(1)), _batch(model)
+    once = Distillation(teacher, [term])(student, batch)[0]
+    twice = Distillation(teacher, [replace(term, weight=2.0)])(student, batch)[0]  # type: ignore[type-var]
     assert twice.item() == pytest.approx(2 * once.item(), rel=1e-5)
     once.backward()
     gradient = student.parameter("layers.1.value.weight" if term.name == "value relation" else "layers.0.query.weight")
     assert gradient.grad is not None
     assert gradient.grad.abs().sum() > 0
-    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(parameter.grad is None for parameter in teacher.student.parameters())
 
 
 def test_terms_and_labels_add_up_and_are_recorded() -> None:
     model = _model()
-    student, teacher, batch = Student(model), frozen(_model(1)), _batch(model)
-    total, parts = Distillation(TERMS, labels=0.5)(student, teacher, batch)
+    student, teacher, batch = Student(model), Teacher(_model(1)), _batch(model)
+    total, parts = Distillation(teacher, TERMS, labels=0.5)(student, batch)
     assert list(parts) == [*(term.name for term in TERMS), "labels"]
     assert total.item() == pytest.approx(sum(parts.values()), rel=1e-5)
     assert parts["labels"] == pytest.approx(0.5 * student(**batch)["loss"].item(), rel=1e-5)
@@ -103,8 +104,8 @@ def test_a_narrow_student_learns_the_scores_of_the_heads_that_it_has() -> None:
     term = AttentionScores(kept=kept.heads)
     # The first layer's heads are the teacher's; what the second one reads differs.
     with torch.no_grad():
-        seen = Distillation([term])._see(Student(narrow), _batch(model))
-        taught = Distillation([term])._see(frozen(model), _batch(model))
+        distillation = Distillation(Teacher(model), [term])
+        seen, taught = (distillation._see(Student(each), _batch(model)) for each in (narrow, model))
     first = seen.values["layers.0.scores"] - taught.values["layers.0.scores"][:, [1, 3]]
     assert first.abs().max() < 1e-5
     assert _loss(term, narrow, model, _batch(model)) > 0

@@ -19,7 +19,7 @@ from intbert.quantization.training.fake_quantization import (
     rounded,
     straight_through,
 )
-from intbert.quantization.training.student import Capture, Objective, Student, frozen
+from intbert.quantization.training.student import Capture, Objective, Student
 from scipy.special import log_softmax
 
 from ...models import tiny_float_model
@@ -105,12 +105,6 @@ def test_activations_are_captured_as_the_forward_goes_on_with_them() -> None:
     assert list(plain.values) == ["layers.0.query", "layers.0.key", "layers.0.value", *names[:2], names[-1]]
     assert plain.values["layers.0.scores"].shape == (12, 3, 12, 12)
     assert torch.equal(plain.values["layers.0.output_stream"], 2 * halved.values["layers.0.output_stream"])
-
-
-def test_a_teacher_has_no_gradient() -> None:
-    teacher = frozen(tiny_float_model("Bert", HeadKind.SEQUENCE_CLASSIFICATION))
-    assert not teacher.training
-    assert not teacher(**tensors(batch_of(teacher.model)))["logits"].requires_grad
 
 
 def test_predictions_come_in_the_order_of_the_texts(tmp_path: Path) -> None:

@@ -52,18 +52,18 @@ class Interrupted:
         self._steps = itertools.count(1)
         self._step, self._error = step, error or KeyboardInterrupt()
 
-    def __call__(self, student: Student, teacher: Student | None, batch: Mapping[str, Tensor]) -> Any:
+    def __call__(self, student: Student, batch: Mapping[str, Tensor]) -> Any:
         if next(self._steps) == self._step:
             raise self._error
-        return task_loss(student, teacher, batch)
+        return task_loss(student, batch)
 
 
 def test_the_loss_falls_and_the_record_says_how(task: tuple[FloatModel, Training]) -> None:
     model, training = task
     losses = []
 
-    def loss(student: Student, teacher: Student | None, batch: Mapping[str, Tensor]) -> Any:
-        value, parts = task_loss(student, teacher, batch)
+    def loss(student: Student, batch: Mapping[str, Tensor]) -> Any:
+        value, parts = task_loss(student, batch)
         losses.append(value.item())
         return value, parts
 
@@ -152,8 +152,8 @@ def test_a_loss_that_is_no_number_stops_the_run(
     model, training = task
     steps = itertools.count(1)
 
-    def loss(student: Student, teacher: Student | None, batch: Mapping[str, Tensor]) -> Any:
-        found, parts = task_loss(student, teacher, batch)
+    def loss(student: Student, batch: Mapping[str, Tensor]) -> Any:
+        found, parts = task_loss(student, batch)
         return (found * value if next(steps) == step else found), parts
 
     with pytest.raises(TrainingError, match=f"the loss of step {step} is {value}; {kept}.*lower learning rate"):
@@ -166,11 +166,9 @@ def test_a_gradient_that_is_no_number_never_reaches_the_parameters(task: tuple[F
     model, training = task
     student = Student(model)
 
-    def loss(student: Student, teacher: Student | None, batch: Mapping[str, Tensor]) -> Any:
+    def loss(student: Student, batch: Mapping[str, Tensor]) -> Any:
         # sqrt has an infinite slope at 0: the loss is finite, its gradient is not.
-        return task_loss(student, teacher, batch)[0] + torch.sqrt(
-            0 * student.parameter("head.classifier.bias").sum()
-        ), {}
+        return task_loss(student, batch)[0] + torch.sqrt(0 * student.parameter("head.classifier.bias").sum()), {}
 
     with pytest.raises(TrainingError, match="the gradient of step 1 is nan"):
         train(student, training, OPTIONS, loss=loss)
