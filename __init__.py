@@ -17,8 +17,8 @@ from .errors import IntbertError
 if TYPE_CHECKING:
     from .compiler.deploy import deploy as compile
     from .compiler.model import QuantizedModel
-    from .compiler.model import load as load_quantized
-    from .compiler.model import save as save_quantized
+    from .compiler.model_files import load as load_quantized
+    from .compiler.model_files import save as save_quantized
     from .compiler.runtime import Model, load
     from .quantization import quantize, read_sentences
     from .quantization.evaluation import evaluate
@@ -51,10 +51,10 @@ _HOMES = {
     "get_target": ("targets", "get_target"),
     "list_targets": ("targets", "list_targets"),
     "load": ("compiler.runtime", "load"),
-    "load_quantized": ("compiler.model", "load"),
+    "load_quantized": ("compiler.model_files", "load"),
     "quantize": ("quantization", "quantize"),
     "read_sentences": ("quantization", "read_sentences"),
-    "save_quantized": ("compiler.model", "save"),
+    "save_quantized": ("compiler.model_files", "save"),
 }
 """Public name -> (module, name there)."""
 

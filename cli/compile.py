@@ -42,7 +42,7 @@ def compile_(
 
     from ..compiler.artifact import artifact_bytes
     from ..compiler.deploy import deploy
-    from ..compiler.model import load
+    from ..compiler.model_files import load
     from ..targets import get_target
 
     machine = get_target(target)

@@ -55,7 +55,7 @@ def demo(build: Path = BUILD, calibrate: Path = SENTENCES) -> None:
 
 
 def _quantized(source: Path, calibrate: Path, build: Path) -> Path:
-    from ..compiler.model import save
+    from ..compiler.model_files import save
     from ..compiler.staging import staged_folder
     from ..quantization import quantize, read_sentences
 
@@ -71,7 +71,7 @@ def _quantized(source: Path, calibrate: Path, build: Path) -> Path:
 
 def _artifact(quantized: Path, target: str, build: Path) -> Path:
     from ..compiler.deploy import deploy
-    from ..compiler.model import load
+    from ..compiler.model_files import load
     from ..targets import get_target
 
     folders = ("compiler", "schedules", "targets")

@@ -13,7 +13,7 @@ from . import console, options
 
 if TYPE_CHECKING:
     from ..compiler.model import QuantizedModel
-    from ..quantization.difference import Difference
+    from ..quantization.difference.result import Difference
     from ..quantization.float_model import FloatModel
 
 LIMIT = 64
@@ -36,7 +36,7 @@ def diff(
     as_json: options.Json = False,
 ) -> None:
     """Show where a quantized model differs from its float original, and name the first bad layer."""
-    from ..quantization.difference import DEFAULT_THRESHOLD_DB, difference, difference_batches
+    from ..quantization.difference.compare import DEFAULT_THRESHOLD_DB, difference, difference_batches
 
     one, other = _load(first), _load(second)
     texts = _texts(data, task)[:limit]
@@ -51,7 +51,7 @@ def diff(
 
 def _load(path: Path) -> FloatModel | QuantizedModel:
     from ..compiler.artifact import MANIFEST_FILE
-    from ..compiler.model import DESCRIPTION_FILE, load
+    from ..compiler.model_files import DESCRIPTION_FILE, load
     from ..quantization import load_float_model
 
     if path.is_file() or (path / MANIFEST_FILE).is_file():

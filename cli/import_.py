@@ -28,7 +28,7 @@ def import_(
 ) -> None:
     """Import a model that was quantized elsewhere: its integers, scales and zero points as they are."""
     from ..compiler.artifact import artifact_bytes
-    from ..compiler.model import save
+    from ..compiler.model_files import save
     from ..compiler.staging import staged_folder
     from ..quantization import import_quantized
 

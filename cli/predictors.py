@@ -49,7 +49,7 @@ def _artifact(path: Path, threads: int | None) -> Predictor:
 
 
 def _quantized(path: Path, threads: int | None) -> Predictor:
-    from ..compiler.model import load
+    from ..compiler.model_files import load
     from ..compiler.oracle_model import OracleModel
 
     model = load(path)

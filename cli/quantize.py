@@ -92,7 +92,7 @@ def quantize(
 ) -> None:
     """Quantize a float checkpoint: on a few sentences, or by training on a task."""
     from ..compiler.artifact import artifact_bytes
-    from ..compiler.model import save
+    from ..compiler.model_files import save
     from ..compiler.staging import staged_file, staged_folder
     from ..quantization import get_method, load_float_model, read_sentences
     from ..quantization import quantize as quantize_model

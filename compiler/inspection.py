@@ -21,7 +21,8 @@ from .artifact import (
     read_manifest,
     verify_files,
 )
-from .model import DESCRIPTION_FILE, Architecture, QuantizedModel, WeightTensor, load
+from .model import Architecture, QuantizedModel, WeightTensor
+from .model_files import DESCRIPTION_FILE, load
 from .packing import stored_bits
 
 

@@ -97,7 +97,10 @@ class Workspace:
         """This project's artifact for this machine: quantized and compiled by its own command line."""
         intbert = Path(sys.executable).parent / "intbert"
         checkpoint = self.checkpoint(model)
-        quantize_key = digest([*_sources("quantization", "compiler/model.py"), SENTENCES], _checkpoint_key(checkpoint))
+        quantize_key = digest(
+            [*_sources("quantization", "compiler/model.py", "compiler/model_files.py"), SENTENCES],
+            _checkpoint_key(checkpoint),
+        )
         quantize = [intbert, "quantize", checkpoint, "--method", "ibert", "--calibrate", SENTENCES, "-o"]
         quantized = cached_folder(
             self._cache, f"{model.name}-quantized", quantize_key,

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...compiler.model import Quantization, QuantizedModel
-from ..difference import dequantized
+from ..difference.weights import dequantized
 from ..float_model import FloatModel
 from ..tokenization import Batch, Text
 from .units import Bits, Unit

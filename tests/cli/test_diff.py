@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from intbert.compiler.model import save
+from intbert.compiler.model_files import save
 
 from ..quantization.checkpoints import make_model, save_model
 from .conftest import Run

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from intbert.compiler.model import load
+from intbert.compiler.model_files import load
 
 from ..quantization.checkpoints import make_config, save_tokenizer
 from ..quantization.importers.test_nncf import FIXTURE

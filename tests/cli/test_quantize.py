@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from intbert.compiler.model import load
+from intbert.compiler.model_files import load
 from intbert.quantization.methods import METHODS
 
 from ..quantization.checkpoints import SENTENCES, make_model, save_model

@@ -13,7 +13,8 @@ from intbert.compiler.artifact import read_manifest
 from intbert.compiler.build import compile_model
 from intbert.compiler.inspection import inspect
 from intbert.compiler.lowering import lower
-from intbert.compiler.model import HeadKind, QuantizedModel, load, save
+from intbert.compiler.model import HeadKind, QuantizedModel
+from intbert.compiler.model_files import load, save
 from intbert.compiler.oracle import interpret
 from intbert.compiler.packing import Packing
 from intbert.compiler.runtime import load as load_artifact

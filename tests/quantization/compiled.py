@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from intbert.compiler import oracle
 from intbert.compiler.build import compile_model
-from intbert.compiler.model import QuantizedModel, load, save
+from intbert.compiler.model import QuantizedModel
+from intbert.compiler.model_files import load, save
 from intbert.compiler.runtime import load as load_artifact
 from intbert.targets import get_target
 

@@ -13,7 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from intbert.compiler.model import QuantizedModel, WeightTensor, load, save
+from intbert.compiler.model import QuantizedModel, WeightTensor
+from intbert.compiler.model_files import load, save
 from intbert.errors import CalibrationError, CheckpointError, InputError, QuantizedModelError, SchemeError
 from intbert.quantization import FloatModel, demo_model_folder, integers, load_float_model, quantize
 from intbert.quantization.calibration import calibrate

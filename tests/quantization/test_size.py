@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intbert.compiler.model import Activation, Architecture, Family, Head, HeadKind, QuantizedModel, save
+from intbert.compiler.model import Activation, Architecture, Family, Head, HeadKind, QuantizedModel
+from intbert.compiler.model_files import save
 from intbert.quantization.export import export
 from intbert.quantization.float_model import FloatModel
 from intbert.quantization.integers import activation

@@ -17,7 +17,7 @@ from intbert.quantization import get_method, load_float_model, quantize
 from intbert.quantization.auto.options import AutoOptions
 from intbert.quantization.auto.trade_off import Judged, TradeOff
 from intbert.quantization.auto.units import WORDS, overrides, units_of
-from intbert.quantization.difference import stored_bits
+from intbert.quantization.difference.weights import stored_bits
 from intbert.quantization.float_model import FloatModel
 from intbert.quantization.request import Training
 

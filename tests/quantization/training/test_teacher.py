@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -24,9 +24,9 @@ class Counted(Teacher):
 
     computed = 0
 
-    def _compute(self, *arguments: Any) -> Any:
+    def _compute(self, names: Collection[str], batch: Mapping[str, Tensor]) -> Any:
         self.computed += 1
-        return super()._compute(*arguments)
+        return super()._compute(names, batch)
 
 
 def counted(head: HeadKind = HeadKind.SEQUENCE_CLASSIFICATION, memory: int = 2**20) -> Counted:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from intbert.compiler import oracle
 from intbert.compiler.lowering import lower
-from intbert.compiler.model import Activation, Head, HeadKind, QuantizedModel, load, save
+from intbert.compiler.model import Activation, Head, HeadKind, QuantizedModel
+from intbert.compiler.model_files import load, save
 from intbert.quantization.export import export
 from intbert.quantization.float_model import FloatModel
 from intbert.quantization.methods import get_method

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler.graph import IntegerGraph
-from ..compiler.lowering import lower
-from ..compiler.model import HeadKind, QuantizedModel
-from ..compiler.oracle import interpret
-from .float_model import FloatModel
-from .structure import layer_input
-from .tokenization import Batch
+from ...compiler.graph import IntegerGraph
+from ...compiler.lowering import lower
+from ...compiler.model import HeadKind, QuantizedModel
+from ...compiler.oracle import interpret
+from ..float_model import FloatModel
+from ..structure import layer_input
+from ..tokenization import Batch
 
 Values = dict[str, NDArray[np.float64]]
 

@@ -13,12 +13,14 @@ from intbert.errors import InputError
 from intbert.quantization import integers
 from intbert.quantization.agreement import EXACT_DB, AgreementSums, agreement
 from intbert.quantization.calibration import calibrate
-from intbert.quantization.difference import Difference, dequantized, difference, difference_batches
+from intbert.quantization.difference.compare import difference, difference_batches
+from intbert.quantization.difference.result import Difference
+from intbert.quantization.difference.weights import dequantized
 from intbert.quantization.mixed import linear_inputs, quantize_mixed
 from intbert.quantization.tokenization import Batch
 
-from ..models import Size, tiny_float_model, tiny_model
-from .checkpoints import make_batch
+from ...models import Size, tiny_float_model, tiny_model
+from ..checkpoints import make_batch
 
 SIZE = Size(hidden=24, layers=2, heads=3, intermediate=40)
 CLASSIFIER = HeadKind.SEQUENCE_CLASSIFICATION

@@ -1,0 +1,1 @@
+"""How far two models are from each other, layer by layer."""
