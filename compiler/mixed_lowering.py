@@ -5,34 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..errors import BoundsError, QuantizedModelError
+from ..errors import QuantizedModelError
 from .graph import ATTENTION_MASK, INPUT_IDS, TOKEN_TYPE_IDS, IntegerGraph, Operator, Step
-from .linear_weights import common_packing
-from .mixed_roundings import partial_sum, product_is_rounded, rounded_source, roundings
+from .mixed_roundings import partial_sum, roundings
+from .mixed_weights import float_vector, mixed_linear, table
 from .model import Activation, FloatOperators, HeadKind, QuantizedModel
-from .operators.epilogues import Logits
-from .operators.linear import Linear
 from .operators.real.attention import AttentionRoundings, RealAttention
 from .operators.real.dynamic_quantize import DynamicQuantize
 from .operators.real.elementwise import Elementwise
-from .operators.real.embedding import RealEmbedding, Table
+from .operators.real.embedding import RealEmbedding
 from .operators.real.float_sources import RoundedFloats, ScaledFloats
 from .operators.real.functions import Function
 from .operators.real.layer_norm import RealLayerNorm
 from .operators.real.pooling import RealFirstToken, RealMeanPooling
-from .operators.real.quantize import Quantize, check_scale
+from .operators.real.quantize import Quantize
 from .operators.real.rounded_gelu import RoundedGelu
-from .operators.real.sources import (
-    DYNAMIC_STEPS,
-    Accumulators,
-    DynamicAccumulators,
-    Floats,
-    Source,
-    reach_of,
-)
+from .operators.real.sources import Floats, Source
 
 _FUNCTIONS = {
     Activation.GELU: Function.GELU,
@@ -116,7 +104,7 @@ class _MixedLowering:
     def _smoothed(self, activation: str, floats: str, per_token: bool, output: str = "") -> _Read:
         """The float value ``floats`` with its channels scaled, and quantized: ``output``, else ``activation``."""
         output = output or activation
-        source = ScaledFloats(self._float_vector(f"{activation}.factors"))
+        source = ScaledFloats(float_vector(self.model, f"{activation}.factors"))
         quantize = self._static(activation)
         operator = Elementwise(f"{output}.smooth", source, Function.IDENTITY, quantize)
         if quantize is not None:
@@ -125,28 +113,14 @@ class _MixedLowering:
         self._emit(operator, (floats,), f"{output}.smoothed")
         return self._read(output, f"{output}.smoothed", per_token)
 
-    def _float_vector(self, name: str) -> NDArray[np.float32]:
-        tensor = self.model.weight(name)
-        values = np.ascontiguousarray((tensor.values * tensor.scale).astype(np.float32))
-        if not np.isfinite(values).all():
-            raise BoundsError(f"{name} is NaN or infinite; mend the model and quantize it again")
-        return values
-
-    def _table(self, name: str, first_row: int = 0) -> Table:
-        tensor = self.model.weight(name)
-        scale = tensor.scale[first_row:] if tensor.scale.ndim else tensor.scale
-        zero_point = self.model.weights.get(f"{name.removesuffix('.weight')}.zero_point")
-        zero = 0 if zero_point is None else int(zero_point.values.reshape(()))
-        return Table.of(name, np.ascontiguousarray(tensor.values[first_row:]), scale, zero)
-
     def _embeddings(self) -> tuple[str, _Read]:
         architecture = self.model.architecture
         types = architecture.token_types > 0
         embedding = RealEmbedding(
             "embeddings",
-            self._table("embeddings.word.weight"),
-            self._table("embeddings.position.weight", architecture.position_offset),
-            self._table("embeddings.token_type.weight") if types else None,
+            table(self.model, "embeddings.word.weight"),
+            table(self.model, "embeddings.position.weight", architecture.position_offset),
+            table(self.model, "embeddings.token_type.weight") if types else None,
             *partial_sum(self.model),
         )
         self._emit(embedding, (INPUT_IDS, TOKEN_TYPE_IDS) if types else (INPUT_IDS,), "embeddings.sum")
@@ -172,8 +146,8 @@ class _MixedLowering:
             norm,
             source,
             residual is not None,
-            self._float_vector(f"{norm}.gamma"),
-            self._float_vector(f"{norm}.beta"),
+            float_vector(self.model, f"{norm}.gamma"),
+            float_vector(self.model, f"{norm}.beta"),
             self.operators.norm_epsilon,
             quantize,
             roundings(self.model, total),
@@ -189,47 +163,10 @@ class _MixedLowering:
 
     def _linear(self, name: str, parts: Sequence[str], read: _Read) -> tuple[Source, tuple[str, ...]]:
         """The linears ``parts`` side by side: their float output as a source, and the values that it reads."""
-        weights = [self.model.weight(f"{part}.weight") for part in parts]
-        for part in parts:
-            if f"{part}.split" in self.model.weights:
-                raise QuantizedModelError(
-                    f"{part} has split channels; a mixed model's linears must not, quantize again"
-                )
-        weight = np.concatenate([tensor.values for tensor in weights])
-        weight_scale = np.concatenate([np.broadcast_to(t.scale, (t.values.shape[0],)) for t in weights])
-        integer_bias, float_bias = self._bias(parts, read)
-        sums = weight.astype(np.int64).sum(axis=1)
-        zero_point = 0 if read.quantize is None else read.quantize.zero_point
-        bias = integer_bias - zero_point * sums
-        reach = reach_of(weight, integer_bias, DYNAMIC_STEPS if read.quantize is None else read.quantize.steps)
-        packing = common_packing([tensor.packing for tensor in weights])
+        operator, source = mixed_linear(self.model, name, parts, read.quantize)
         accumulators = f"{name}.accumulators"
-        operator = Linear(name, weight, np.clip(bias, -(2**31), 2**31 - 1).astype(np.int32), Logits(), packing)
         self._emit(operator, read.values[:1], accumulators)
-        if read.quantize is None:
-            scales = _float32_scales(name, weight_scale)
-            source = DynamicAccumulators(scales, float_bias, sums.astype(np.int32), reach)
-        else:
-            source = Accumulators(
-                _float32_scales(name, weight_scale * float(read.quantize.scale)), float_bias, reach
-            )  # fmt: skip
-        return rounded_source(self.model, parts, source), (accumulators, *read.values[1:])
-
-    def _bias(self, parts: Sequence[str], read: _Read) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The biases as integers for the accumulators, and as floats for what is added after them."""
-        integers, floats = [], []
-        for part in parts:
-            tensor = self.model.weight(f"{part}.bias")
-            is_float = np.issubdtype(tensor.values.dtype, np.floating)
-            if not is_float and read.quantize is None:
-                raise QuantizedModelError(
-                    f"{part}.bias is integer, but its scale needs that of a dynamic activation; give it as float32"
-                )
-            zeros = np.zeros(tensor.values.shape)
-            added_later = is_float or product_is_rounded(self.model, part)
-            integers.append(zeros if added_later else tensor.values)
-            floats.append(self._float_vector(f"{part}.bias") if added_later else zeros)
-        return np.concatenate(integers).astype(np.int64), np.concatenate(floats).astype(np.float32)
+        return source, (accumulators, *read.values[1:])
 
     def _encoder_layer(self, layer: str, stream: str, hidden: _Read, output: str | None) -> tuple[str, _Read]:
         context = self._attention(layer, hidden)
@@ -354,7 +291,3 @@ class _MixedLowering:
         source, inputs = self._linear(name, [name], read)
         self._emit(Elementwise(f"{name}.logits", source, Function.IDENTITY), inputs, "head.logits")
         return "head.logits"
-
-
-def _float32_scales(name: str, scales: NDArray[np.float64]) -> NDArray[np.float32]:
-    return np.array([check_scale(f"{name}.weight", float(scale)) for scale in scales], np.float32)
