@@ -1,4 +1,5 @@
-"""The published figure of the integer model: all-MiniLM-L6-v2 on the development set of STS-B, as compiled here.
+"""The published figure of the integer model: all-MiniLM-L6-v2 on the development set of STS-B, as compiled here; and
+the accuracy table's quick slice.
 
 The data is not ours to ship: it is looked for in ``$INTBERT_GLUE``, then in ``shared/glue`` beside the checkout.
 """
@@ -6,9 +7,11 @@ The data is not ours to ship: it is looked for in ``$INTBERT_GLUE``, then in ``s
 from __future__ import annotations
 
 import csv
+import json
 import os
 from pathlib import Path
 
+import accuracy
 import pytest
 from intbert import compile as compile_artifact
 from intbert import evaluate, get_target, load, quantize
@@ -42,3 +45,13 @@ def test_integer_minilm_on_stsb(glue: Path, tmp_path: Path) -> None:
     score = evaluate("stsb", glue, load(tmp_path / "artifact"))
     assert score.n == 1500
     assert LOWEST_SPEARMAN <= score.value <= FLOAT_SPEARMAN + 0.005
+
+
+def test_the_quick_accuracy_table(glue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert accuracy.main(["--quick", "--data", str(glue), "--build", str(tmp_path)]) == 0, capsys.readouterr().err
+    document = json.loads((tmp_path / "accuracy.json").read_text())
+    assert {row["method"] for row in document["rows"]} == {"lq", "aciq"}
+    for row in document["rows"]:
+        assert row["float"] - 0.03 <= row["value"] <= row["float"] + 0.03
+        assert row["bits_reduction"] > 3.5
+    assert "| lq | W8A8 | stsb | spearman |" in (tmp_path / "accuracy.md").read_text()
