@@ -20,6 +20,8 @@ class Calibration:
 
     batches: Sequence[Batch]
     observer: str = "percentile"
+    observed: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What methods have seen on the batches; see :mod:`.post_training.observed`."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from ..structure import encoder_linears
 from ..weights import MinMaxWeights, grid_limit, round_to_grid
 from .calibrated import provenance
 from .clipping import Distribution, Spread, optimal_clip
+from .observed import input_importance, observed_ranges, observed_spreads
 
 
 @dataclass(frozen=True)
@@ -47,34 +48,20 @@ def quantize_aciq(request: Request) -> QuantizedModel:
     The residual stream and the operands of attention keep the ranges that were observed. Raises CalibrationError
     and QuantizedModelError like :func:`quantize_calibrated`.
     """
-    from ..calibration import calibrate
-    from .moments import observe_spreads
-
-    calibration = request.needed_calibration()
     model, scheme = request.model, request.scheme
     options = request.options or AciqOptions()
     distribution = Distribution(options.distribution)
-    ranges = calibrate(model, calibration.batches, calibration.observer, request.progress)
+    ranges = observed_ranges(request)
     observed = {_distributed(linear.input) for linear in encoder_linears(model.architecture)}
-    spreads = observe_spreads(model, calibration.batches, observed, request.progress)
+    spreads = observed_spreads(request, observed)
     analytic = analytic_ranges(model.architecture, scheme, spreads, distribution)
     clipped = {name: min(magnitude, ranges[name]) for name, magnitude in analytic.items()}
     activations = activations_from_ranges(model, scheme, {**ranges, **clipped})
     if options.keep_outliers:
         activations |= _better(request, {name: activations[name] for name in clipped}, ranges)
-    importance = _importance(request) if options.keep_outliers else {}
+    importance = input_importance(request) if options.keep_outliers else {}
     quantizer = AnalyticWeights(distribution, importance)
-    return export(model, scheme, activations, quantizer, quantizer, provenance(request, calibration))
-
-
-def _importance(request: Request) -> dict[str, NDArray[np.float64]]:
-    """E[x^2] of every input channel of the encoder's linears."""
-    from .moments import observe_channels
-
-    inputs = {linear.name: linear.input for linear in encoder_linears(request.model.architecture)}
-    batches = request.needed_calibration().batches
-    moments = observe_channels(request.model, batches, set(inputs.values()), request.progress)
-    return {name: moments[source].square for name, source in inputs.items()}
+    return export(model, scheme, activations, quantizer, quantizer, provenance(request))
 
 
 def _better(

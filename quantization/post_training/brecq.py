@@ -23,6 +23,7 @@ from ..weights import MinMaxWeights
 from .brecq_options import BrecqOptions
 from .calibrated import provenance
 from .clip_search import choose_packings, search_clipping
+from .observed import input_importance, observed_ranges
 
 if TYPE_CHECKING:
     from .adaround import AdaptiveRounding
@@ -36,7 +37,6 @@ def quantize_brecq(request: Request) -> QuantizedModel:
     """
     import torch
 
-    from ..calibration import calibrate
     from .adaround import AdaptiveRounding
     from .fisher import fisher_diagonals
     from .reconstruction import Reconstruction
@@ -44,8 +44,7 @@ def quantize_brecq(request: Request) -> QuantizedModel:
 
     calibration = request.needed_calibration()
     model, options = request.model, request.options or BrecqOptions()
-    ranges = calibrate(model, calibration.batches, calibration.observer, request.progress)
-    activations = activations_from_ranges(model, request.scheme, ranges)
+    activations = activations_from_ranges(model, request.scheme, observed_ranges(request))
     start = _start(request, activations)
     roundings = {
         name: AdaptiveRounding(torch.from_numpy(model.weights[f"{name}.weight"]), grid.scale, grid.packing)
@@ -58,7 +57,7 @@ def quantize_brecq(request: Request) -> QuantizedModel:
     reconstruction = Reconstruction(model, dequantized(model, nearest), activations, options, importance)
     reconstruction.run(calibration.batches, roundings, request.progress)
     learned = LearnedRounding(start, _integers(roundings))
-    return export(model, request.scheme, activations, learned, None, provenance(request, calibration))
+    return export(model, request.scheme, activations, learned, None, provenance(request))
 
 
 def _integers(roundings: Mapping[str, AdaptiveRounding]) -> dict[str, NDArray[np.int8]]:
@@ -75,16 +74,11 @@ class Grid:
 
 def _start(request: Request, activations: Mapping[str, Quantization]) -> dict[str, Grid]:
     """The grids with the least expected error of the outputs, before anything is learned."""
-    from .moments import observe_channels
-
     model, scheme = request.model, request.scheme
-    linears = encoder_linears(model.architecture)
-    batches = request.needed_calibration().batches
-    moments = observe_channels(model, batches, {linear.input for linear in linears}, request.progress)
-    importance = {linear.name: moments[linear.input].square for linear in linears}
+    importance = input_importance(request)
     packings = choose_packings(model, scheme, importance)
     grids = {}
-    for linear in linears:
+    for linear in encoder_linears(model.architecture):
         name, packing = linear.name, packings[linear.name]
         weight, bias = model.weights[f"{name}.weight"], model.weights[f"{name}.bias"]
         scale = search_clipping(weight, packing, scheme.weight_granularity, importance[name]).scale

@@ -7,8 +7,9 @@ from typing import Any
 
 from ...compiler.model import QuantizedModel
 from ..export import HEADROOM, activations_from_ranges, export
-from ..request import Calibration, Request
+from ..request import Request
 from ..weights import WeightQuantizer
+from .observed import observed_ranges
 
 
 def quantize_calibrated(
@@ -21,19 +22,14 @@ def quantize_calibrated(
     Raises CalibrationError (unknown observer, nothing to calibrate on, activations that are not finite) and
     QuantizedModelError (a bias that does not fit).
     """
-    from ..calibration import calibrate
-
-    calibration = request.needed_calibration()
-    ranges = calibrate(request.model, calibration.batches, calibration.observer, request.progress)
-    activations = activations_from_ranges(request.model, request.scheme, ranges)
-    return export(
-        request.model, request.scheme, activations, quantizer, table_quantizer, provenance(request, calibration)
-    )
+    activations = activations_from_ranges(request.model, request.scheme, observed_ranges(request))
+    return export(request.model, request.scheme, activations, quantizer, table_quantizer, provenance(request))
 
 
-def provenance(request: Request, calibration: Calibration) -> dict[str, Any]:
+def provenance(request: Request) -> dict[str, Any]:
     """How a calibrated model came to be."""
-    scheme, batches = request.scheme, calibration.batches
+    scheme, calibration = request.scheme, request.needed_calibration()
+    batches = calibration.batches
     return {
         "method": f"{scheme.name}, post-training",
         "weight_bits": scheme.weight_bits,

@@ -18,10 +18,10 @@ from ...compiler.packing import Packing
 from ...errors import SchemeError
 from ..request import Request
 from ..scheme import Granularity, Scheme
-from ..structure import encoder_linears
 from ..weights import MinMaxWeights, grid_limit
 from .calibrated import quantize_calibrated
 from .clip_search import choose_packings, search_clipping
+from .observed import input_importance
 from .splitting import choose_channels, split_columns
 
 
@@ -46,12 +46,7 @@ def quantize_ocs(request: Request) -> QuantizedModel:
 
     Raises CalibrationError and QuantizedModelError like :func:`quantize_calibrated`.
     """
-    from .moments import observe_channels
-
-    batches = request.needed_calibration().batches
-    inputs = {linear.name: linear.input for linear in encoder_linears(request.model.architecture)}
-    moments = observe_channels(request.model, batches, set(inputs.values()), request.progress)
-    importance = {name: moments[source].square for name, source in inputs.items()}
+    importance = input_importance(request)
     packings = choose_packings(request.model, request.scheme, importance)
     options = request.options or OcsOptions()
     return quantize_calibrated(request, SplitWeights(request.scheme, options, importance, packings))

@@ -10,8 +10,10 @@ import pytest
 import torch
 from intbert.compiler.model import HeadKind, Quantization, QuantizedModel
 from intbert.errors import CalibrationError
+from intbert.quantization import calibration
 from intbert.quantization.float_model import FloatModel
 from intbert.quantization.methods import METHODS
+from intbert.quantization.post_training import moments
 from intbert.quantization.post_training.aciq import AnalyticWeights
 from intbert.quantization.post_training.clipping import Distribution, Spread
 from intbert.quantization.post_training.fisher import fisher_diagonals
@@ -154,6 +156,39 @@ def test_brecq_is_the_same_every_time(given: dict[str, Any], model: FloatModel, 
     first, second = (quantize("brecq", model, batches, given) for _ in range(2))
     for name, weight in first.weights.items():
         np.testing.assert_array_equal(weight.values, second.weights[name].values)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sentences_are_observed_once_for_many_models(
+    name: str, model: FloatModel, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
+):
+    calls = []
+    for module, observe in ((calibration, "calibrate"), (moments, "observe_channels"), (moments, "observe_spreads")):
+        original = getattr(module, observe)
+        counted = lambda *given, original=original, observe=observe: calls.append(observe) or original(*given)  # noqa: E731
+        monkeypatch.setattr(module, observe, counted)
+    method, options = METHODS[name], METHODS[name].parse_options(QUICK.get(name, {}))
+    shared, other = Calibration(batches, "min-max"), Calibration(batches, "min-max")
+
+    def quantized(bits: int, seen: Calibration, of: FloatModel) -> QuantizedModel:
+        return method.quantize(Request(of, method.customized(weight_bits=bits), options, seen))
+
+    first = quantized(8, shared, model)
+    once = len(calls)
+    fewer = quantized(3, shared, model)
+    assert len(calls) == once
+    assert_equal(first, quantized(8, other, model))
+    assert_equal(fewer, quantized(3, other, model))
+    assert len(calls) == 2 * once
+    quantized(8, shared, replace(model))
+    assert len(calls) == 3 * once
+
+
+def assert_equal(first: QuantizedModel, second: QuantizedModel) -> None:
+    assert first.activations == second.activations
+    for name, weight in first.weights.items():
+        np.testing.assert_array_equal(weight.values, second.weights[name].values)
+        np.testing.assert_array_equal(weight.scale, second.weights[name].scale)
 
 
 def test_moments_without_padding(model: FloatModel, batches: list[Batch]):
