@@ -24,7 +24,7 @@ from ..compiler.model import Activation, QuantizedModel
 from ..errors import SchemeError
 from .request import Request
 from .scheme import Granularity
-from .training.options import TrainingOptions
+from .training.options import DistillationOptions
 
 if TYPE_CHECKING:
     from .float_model import FloatModel
@@ -40,7 +40,7 @@ IMPORTANCE_BATCHES = 32
 
 
 @dataclass(frozen=True)
-class BinarybertOptions(TrainingOptions):
+class BinarybertOptions(DistillationOptions):
     """How to train each stage. ``epochs`` are those of the hidden states' distillation, ternary and binary alike."""
 
     epochs: int = 3

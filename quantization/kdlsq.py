@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from ..compiler.model import QuantizedModel
 from ..errors import SchemeError
 from .request import Request
-from .training.options import TrainingOptions
+from .training.options import DistillationOptions
 
 INITIAL_STEPS = ("least-squares", "lsq")
 
 
 @dataclass(frozen=True)
-class KdlsqOptions(TrainingOptions):
+class KdlsqOptions(DistillationOptions):
     """How to train, and what the terms of the distillation weigh."""
 
     quantizer_learning_rate: float = 1e-3

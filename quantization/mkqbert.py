@@ -17,7 +17,7 @@ from ..errors import SchemeError
 from .request import Request
 from .scheme import Scheme
 from .structure import encoder_linears
-from .training.options import TrainingOptions
+from .training.options import DistillationOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ SENSITIVITY_BATCHES = 4
 
 
 @dataclass(frozen=True)
-class MkqbertOptions(TrainingOptions):
+class MkqbertOptions(DistillationOptions):
     """How to train, which layers are int4, and what the terms of the distillation weigh."""
 
     quantizer_learning_rate: float = 1e-3

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..compiler.model import QuantizedModel
 from .request import Request
 from .scheme import Operator
-from .training.options import TrainingOptions
+from .training.options import DistillationOptions
 
 if TYPE_CHECKING:
     from .training.student import Student
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Q8BertOptions(TrainingOptions):
+class Q8BertOptions(DistillationOptions):
     """How to train, and which operators are integer."""
 
     learning_rate: float = 2e-5

@@ -44,3 +44,17 @@ class TrainingOptions:
             raise TrainingError(f"warmup is {self.warmup}; it is a part of the steps, from 0 to 1")
         if not 0 <= self.weight_decay < 1:
             raise TrainingError(f"weight_decay is {self.weight_decay}; it must lie from 0 to 1")
+
+
+@dataclass(frozen=True)
+class DistillationOptions(TrainingOptions):
+    """With the float model as the teacher."""
+
+    teacher_memory: int = 4096
+    """MiB of the teacher's activations that are remembered from the first epoch on; what does not fit is computed in
+    every epoch."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.teacher_memory < 0:
+            raise TrainingError(f"teacher_memory is {self.teacher_memory}; it must be at least 0")

@@ -11,9 +11,6 @@ from torch import Tensor
 from ..float_model import FloatModel
 from .student import Capture, Student
 
-MEMORY = 4 * 2**30
-"""Bytes of activations that a teacher remembers at most."""
-
 
 @dataclass(frozen=True)
 class Lesson:
@@ -43,7 +40,8 @@ class Teacher:
     before: see :meth:`remember`. What is remembered is decided by the texts alone, never by when a run began.
     """
 
-    def __init__(self, model: FloatModel, memory: int = MEMORY) -> None:
+    def __init__(self, model: FloatModel, memory: int = 0) -> None:
+        """``memory``: bytes of activations that are remembered at most."""
         self.student = Student(model).eval().requires_grad_(False)
         self._memory = memory
         self._batches: list[_Remembered] = []

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from ..request import Request
 from .distillation import Term, activations
 from .finish import first_batches
-from .options import TrainingOptions
+from .options import DistillationOptions
 from .tasks import TokenizedExample
 from .teacher import Teacher
 
 
 def teacher_of(
     request: Request,
-    options: TrainingOptions,
+    options: DistillationOptions,
     examples: Sequence[TokenizedExample],
     terms: Sequence[Term],
     epochs: int,
 ) -> Teacher:
     """The request's float model, for ``epochs`` epochs of ``examples`` with the distillation ``terms``."""
-    teacher = Teacher(request.model)
+    teacher = Teacher(request.model, options.teacher_memory * 2**20)
     if epochs > 1:
         batches = list(first_batches(request, options, examples, count=None))
         shown = request.progress(batches, "teacher", len(batches))

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from intbert.compiler.model import HeadKind
+from intbert.errors import TrainingError
+from intbert.quantization.methods import get_method
+from intbert.quantization.request import Request
+from intbert.quantization.training.distillation import HiddenStates
+from intbert.quantization.training.finish import examples_of
 from intbert.quantization.training.student import Student
 from intbert.quantization.training.teacher import Teacher
+from intbert.quantization.training.teaching import teacher_of
 from torch import Tensor
 
 from ...models import tiny_float_model
-from .tiny_task import batch_of, tensors
+from .tiny_task import batch_of, tensors, tiny_task
 
 NAMES = ["embeddings.stream", "layers.0.scores", "layers.0.value"]
 HEADS = [HeadKind.SEQUENCE_CLASSIFICATION, HeadKind.MEAN_POOLING]
@@ -91,6 +98,21 @@ def test_token_types_tell_texts_apart() -> None:
     other = {**batch, "token_type_ids": 1 - batch["token_type_ids"]}
     teacher([], other)
     assert teacher.computed == 2
+
+
+def test_the_memory_of_the_options_is_the_teachers(tmp_path: Path) -> None:
+    model, training = tiny_task(tmp_path)
+    method = get_method("kdlsq")
+    terms = (HiddenStates(),)
+
+    def remembered(memory: int, epochs: int) -> int:
+        options = method.parse_options({"teacher_memory": memory})
+        request = Request(model, method.scheme, options, training=training)
+        return len(teacher_of(request, options, examples_of(request, options), terms, epochs)._batches)
+
+    assert (remembered(0, 2), remembered(1, 2), remembered(1, 1)) == (0, 2, 0)
+    with pytest.raises(TrainingError, match="teacher_memory is -1"):
+        method.parse_options({"teacher_memory": -1})
 
 
 def test_memory_is_filled_in_the_order_of_the_batches() -> None:
