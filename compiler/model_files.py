@@ -46,12 +46,13 @@ def _float_operators(operators: FloatOperators) -> dict[str, Any]:
     return {"norm_epsilon": operators.norm_epsilon, "dynamic": sorted(operators.dynamic)}
 
 
-def save(model: QuantizedModel, folder: Path) -> None:
+def save(model: QuantizedModel, folder: Path | str) -> None:
     """Writes ``model`` into the existing, empty ``folder`` (the caller makes it appear atomically)."""
     import shutil
 
     from safetensors.numpy import save_file
 
+    folder = Path(folder)
     tensors: dict[str, NDArray[Any]] = {}
     for name, weight in model.weights.items():
         packing = weight.packing
@@ -77,11 +78,12 @@ def _weights(tensors: dict[str, NDArray[Any]], packed: dict[str, Any]) -> dict[s
     return weights
 
 
-def load(folder: Path) -> QuantizedModel:
+def load(folder: Path | str) -> QuantizedModel:
     """Reads a quantized model; raises QuantizedModelError that says which file is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    folder = Path(folder)
     try:
         document = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         tensors = load_file(folder / MODEL_FILE)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 class Q8BertOptions(DistillationOptions):
     """How to train, and which operators are integer."""
 
-    learning_rate: float = 2e-5
+    epochs: int = 1
+    """Few, and a low learning rate: a model that knows its training set only has to get used to the rounding."""
+    learning_rate: float = 1e-5
     logits: float = 0.0
     """Weight of the soft cross entropy with the float model's logits, beside the task's own loss; not of the paper."""
     integer_only: bool = False
