@@ -28,8 +28,12 @@ class Q8BertOptions(DistillationOptions):
     epochs: int = 1
     """Few, and a low learning rate: a model that knows its training set only has to get used to the rounding."""
     learning_rate: float = 1e-5
+    labels: float = 1.0
+    """Weight of the task's own loss, the only one of the paper."""
     logits: float = 0.0
-    """Weight of the soft cross entropy with the float model's logits, beside the task's own loss; not of the paper."""
+    """Weight of the soft cross entropy with the float model's logits."""
+    hidden: float = 0.0
+    """Weight of the squared error of the float model's hidden states."""
     integer_only: bool = False
     """Whether softmax, GELU, layer normalization and attention become integer after training."""
 
@@ -67,16 +71,20 @@ def quantize_q8bert(request: Request) -> QuantizedModel:
 
 
 def _loss(request: Request, examples: Sequence[TokenizedExample]) -> Loss:
-    """The task's own, as in the paper; with the float model's logits where the options weigh them."""
-    from .training.distillation import Distillation, Logits
+    """The task's own, as in the paper, or what the options weigh."""
+    from .training.distillation import Distillation, HiddenStates, Logits, Term
     from .training.teaching import teacher_of
     from .training.trainer import task_loss
 
     options: Q8BertOptions = request.options
-    if not options.logits:
+    terms: list[Term] = []
+    if options.hidden:
+        terms.append(HiddenStates(options.hidden))
+    if options.logits:
+        terms.append(Logits(options.logits))
+    if not terms:
         return task_loss
-    terms = (Logits(options.logits),)
-    return Distillation(teacher_of(request, options, examples, terms, options.epochs), terms, labels=1.0)
+    return Distillation(teacher_of(request, options, examples, terms, options.epochs), terms, options.labels)
 
 
 def _mixed(request: Request, student: Student, record: Mapping[str, Any]) -> QuantizedModel:
