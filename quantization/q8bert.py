@@ -60,7 +60,7 @@ def quantize_q8bert(request: Request) -> QuantizedModel:
         student,
         training,
         options,
-        loss=_loss(request, examples),
+        loss=loss_of(request, examples),
         progress=request.progress,
         recipe=recipe(request, "q8bert"),
         examples=examples,
@@ -70,7 +70,7 @@ def quantize_q8bert(request: Request) -> QuantizedModel:
     return _integer_only(request, student, record) if options.integer_only else _mixed(request, student, record)
 
 
-def _loss(request: Request, examples: Sequence[TokenizedExample]) -> Loss:
+def loss_of(request: Request, examples: Sequence[TokenizedExample]) -> Loss:
     """The task's own, as in the paper, or what the options weigh."""
     from .training.distillation import Distillation, HiddenStates, Logits, Term
     from .training.teaching import teacher_of

@@ -12,9 +12,11 @@ from intbert.compiler.model import HeadKind
 from intbert.errors import SchemeError, TrainingError
 from intbert.quantization.methods import get_method
 from intbert.quantization.mixed import linear_inputs
+from intbert.quantization.q8bert import loss_of
 from intbert.quantization.request import Request
 from intbert.quantization.structure import embeddings, linears
 from intbert.quantization.training.eight_bit import EightBit
+from intbert.quantization.training.finish import examples_of
 from intbert.quantization.training.student import Student
 from safetensors.torch import load_file
 
@@ -73,7 +75,8 @@ def test_float_activations_stay_as_they_are() -> None:
 @pytest.mark.parametrize("integer_only", [False, True], ids=["mixed", "integer-only"])
 def test_the_integer_model_computes_what_was_trained(tmp_path: Path, integer_only: bool) -> None:
     model, training = tiny_task(tmp_path)
-    options = {"epochs": 4, "learning_rate": 1e-3, "logits": 0.5 if integer_only else 0.0}
+    taught = {"labels": 0.0, "logits": 0.5, "hidden": 0.1} if integer_only else {}
+    options = {"epochs": 4, "learning_rate": 1e-3, **taught}
     found = quantized(model, training, "q8bert", integer_only=integer_only, **options)
     assert (found.float_operators is None) == integer_only
     assert found.scheme == "q8bert"
@@ -99,6 +102,26 @@ def test_the_integer_model_computes_what_was_trained(tmp_path: Path, integer_onl
     # Where float32's own rounding moves no value over the half of a step, float operators agree to its precision.
     exact = (np.abs(expected - logits) < 1e-4).all(axis=1)
     assert integer_only or exact.sum() >= 4
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({}, set()),
+        ({"logits": 1.0}, {"logits", "labels"}),
+        ({"labels": 0.0, "hidden": 1.0}, {"hidden"}),
+        ({"labels": 0.5, "hidden": 1.0, "logits": 1.0}, {"hidden", "logits", "labels"}),
+    ],
+    ids=lambda value: "-".join(sorted(value)) or "none",
+)
+def test_the_loss_is_what_the_options_weigh(tmp_path: Path, options: dict[str, float], parts: set[str]) -> None:
+    model, training = tiny_task(tmp_path)
+    method = get_method("q8bert")
+    request = Request(model, method.scheme, method.parse_options(options), training=training)
+    batch = {**tensors(batch_of(model)), "labels": torch.zeros(12)}
+    value, found = loss_of(request, examples_of(request, request.options))(Student(model), batch)
+    assert set(found) == parts
+    assert value.item() == pytest.approx(sum(found.values()) if parts else Student(model)(**batch)["loss"].item())
 
 
 def test_it_does_not_work_without_a_task() -> None:
