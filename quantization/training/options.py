@@ -51,8 +51,8 @@ class DistillationOptions(TrainingOptions):
     """With the float model as the teacher."""
 
     teacher_memory: int = 4096
-    """MiB of the teacher's activations that are remembered from the first epoch on; what does not fit is computed in
-    every epoch."""
+    """MiB of the teacher's activations that are remembered from the first epoch on; texts that do not fit are computed
+    in every epoch."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,6 +11,8 @@ from torch import Tensor
 from ..float_model import FloatModel
 from .student import Capture, Student
 
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -61,24 +63,29 @@ class Teacher:
 
     def __call__(self, names: Collection[str], batch: Mapping[str, Tensor]) -> Lesson:
         """The activations ``names`` and the logits of ``batch``; those of padding are arbitrary."""
-        found = self._recall(names, batch) or self._compute(names, batch)
+        texts = list(_texts(batch))
+        rows = {row: found for row, (key, _) in enumerate(texts) if (found := self._recall(names, key)) is not None}
+        if rows:
+            missing = [row for row in range(len(texts)) if row not in rows]
+            if missing:
+                computed = self._compute(names, {name: batch[name][missing] for name in INPUTS})
+                rows |= {row: (computed, position) for position, row in enumerate(missing)}
+            lengths = [length for _, length in texts]
+            found = _joined([rows[row] for row in range(len(texts))], lengths, names, batch["input_ids"].shape[1])
+        else:
+            found = self._compute(names, batch)
         return Lesson(found.values, self.student.logits(found.output))
 
     def _compute(self, names: Collection[str], batch: Mapping[str, Tensor]) -> _Remembered:
         capture = Capture(names)
         with torch.no_grad():
-            output = self.student.encode(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], capture)
+            output = self.student.encode(*(batch[name] for name in INPUTS), capture=capture)
         return _Remembered(capture.values, output)
 
-    def _recall(self, names: Collection[str], batch: Mapping[str, Tensor]) -> _Remembered | None:
-        """None where a text or an activation is not remembered."""
-        texts = list(_texts(batch))
-        found = [self._texts[key] for key, _ in texts if key in self._texts]
-        if len(found) < len(texts) or any(name not in part.values for part, _ in found for name in names):
-            return None
-        width, lengths = batch["input_ids"].shape[1], [length for _, length in texts]
-        values = {name: _joined([part.values[name][row] for part, row in found], lengths, width) for name in names}
-        return _Remembered(values, torch.stack([part.output[row] for part, row in found]))
+    def _recall(self, names: Collection[str], key: bytes) -> tuple[_Remembered, int] | None:
+        """Where the text is remembered: a batch, and its row there; None where it or an activation is not."""
+        found = self._texts.get(key)
+        return found if found is not None and all(name in found[0].values for name in names) else None
 
 
 def _texts(batch: Mapping[str, Tensor]) -> Iterator[tuple[bytes, int]]:
@@ -88,7 +95,15 @@ def _texts(batch: Mapping[str, Tensor]) -> Iterator[tuple[bytes, int]]:
         yield torch.cat([ids[:length], types[:length]]).numpy().tobytes(), length
 
 
-def _joined(rows: Sequence[Tensor], lengths: Sequence[int], width: int) -> Tensor:
+def _joined(
+    rows: Sequence[tuple[_Remembered, int]], lengths: Sequence[int], names: Collection[str], width: int
+) -> _Remembered:
+    """One batch, ``width`` tokens wide, of rows of several."""
+    values = {name: _padded([part.values[name][row] for part, row in rows], lengths, width) for name in names}
+    return _Remembered(values, torch.stack([part.output[row] for part, row in rows]))
+
+
+def _padded(rows: Sequence[Tensor], lengths: Sequence[int], width: int) -> Tensor:
     """Rows [T, C] of tokens, or [heads, T, T] of pairs of tokens, as one batch ``width`` tokens wide; padding is 0."""
     pairs = rows[0].ndim == 3
     shape = (rows[0].shape[0], width, width) if pairs else (width, rows[0].shape[1])

@@ -91,6 +91,19 @@ def test_a_text_or_an_activation_that_is_not_remembered_is_computed() -> None:
         assert teacher.computed - before == (names == NAMES[1:] or 3 in rows)
 
 
+def test_rows_that_are_not_remembered_are_computed_among_those_that_are() -> None:
+    teacher, forgetful = counted(), counted(memory=0)
+    batch = tensors(batch_of(teacher.student.model))
+    teacher.remember(NAMES, [rows_of(batch, [4, 5, 6], 12)])
+    mixed = rows_of(batch, [0, 5, 1, 4], 12)
+    found, expected = teacher(NAMES, mixed), forgetful(NAMES, mixed)
+    assert teacher.computed == 2
+    torch.testing.assert_close(found.logits, expected.logits)
+    tokens = mixed["attention_mask"] != 0
+    for name in ("embeddings.stream", "layers.0.value"):
+        torch.testing.assert_close(found.values[name][tokens], expected.values[name][tokens])
+
+
 def test_token_types_tell_texts_apart() -> None:
     teacher = counted()
     batch = tensors(batch_of(teacher.student.model))
