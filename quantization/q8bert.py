@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..compiler.model import QuantizedModel
+from ..errors import SchemeError
 from .request import Request
 from .scheme import Operator
 from .training.options import DistillationOptions
@@ -36,6 +37,11 @@ class Q8BertOptions(DistillationOptions):
     """Weight of the squared error of the float model's hidden states."""
     integer_only: bool = False
     """Whether softmax, GELU, layer normalization and attention become integer after training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.labels or self.logits or self.hidden):
+            raise SchemeError("labels, logits and hidden are all 0: there is nothing to learn from; give one a weight")
 
 
 def quantize_q8bert(request: Request) -> QuantizedModel:

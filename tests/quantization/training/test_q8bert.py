@@ -131,6 +131,11 @@ def test_it_does_not_work_without_a_task() -> None:
         method.quantize(Request(model, method.scheme, method.parse_options({})))
 
 
+def test_there_must_be_something_to_learn_from() -> None:
+    with pytest.raises(SchemeError, match="nothing to learn from"):
+        get_method("q8bert").parse_options({"labels": "0"})
+
+
 def test_options_are_typed() -> None:
     method = get_method("q8bert")
     assert method.parse_options({"integer_only": "true", "epochs": "2"}).integer_only is True
