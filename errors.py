@@ -48,8 +48,28 @@ class OutputError(IntbertError):
     """An output cannot be written: it exists already, or the disk is full."""
 
 
+class DeviceError(IntbertError):
+    """A device is unknown here, named twice, or its address or its file makes no sense."""
+
+
 class RemoteError(IntbertError):
     """A remote machine refused, failed, or went away."""
+
+
+class HostKeyError(RemoteError):
+    """A machine's ssh host key is unknown, or is another than it was."""
+
+
+class AuthenticationError(RemoteError):
+    """A machine accepts none of the keys and passwords that were offered."""
+
+
+class BusyError(RemoteError):
+    """A board is in use by somebody else."""
+
+
+class UnsuitableBoardError(RemoteError):
+    """A board cannot run what was meant for it: its system, Python, C library or disk does not suffice."""
 
 
 class EvaluationError(IntbertError):

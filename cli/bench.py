@@ -1,14 +1,21 @@
-"""``intbert bench``: latency and memory of an artifact on this machine."""
+"""``intbert bench``: latency and memory of an artifact, on this machine or on boards."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import console, options
+from . import boards, console, options
+
+if TYPE_CHECKING:
+    from ..rpc.benchmark import Plan
+    from ..rpc.benchmark.sweep import Outcome
+
+_SHOWN = ("p50_ms", "p90_ms", "p99_ms", "runs", "throttled_runs", "peak_rss_mb", "stopped")
 
 
 def register(app: typer.Typer) -> None:
@@ -18,15 +25,61 @@ def register(app: typer.Typer) -> None:
 def bench(
     artifact: Annotated[Path, typer.Argument(help="An artifact, as `intbert compile` writes it.")],
     length: Annotated[
-        int | None, typer.Option("--length", min=1, help="Tokens; by default the longest bucket.")
+        str | None,
+        typer.Option("--length", "--lengths", help="Tokens, or several: 32,128; by default the longest bucket."),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows of one inference.")] = 1,
-    threads: options.Threads = None,
-    runs: Annotated[int, typer.Option("--runs", min=1, help="Measured inferences.")] = 100,
+    threads: Annotated[
+        str | None, typer.Option("--threads", help="Of one inference, or several: 1,4; by default one a physical core.")
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", min=1, help="Inferences to measure; on a device, at most.")
+    ] = None,
     warmup: Annotated[int, typer.Option("--warmup", min=0, help="Inferences before the measured ones.")] = 10,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="NAMES", help="Measure on these boards: pi, or pi,nano.")
+    ] = None,
+    precision: Annotated[
+        float, typer.Option("--precision", help="On a device: measure until the median is known so well (95 %).")
+    ] = 0.01,
+    seconds: Annotated[float, typer.Option("--seconds", help="On a device: measure no longer than this.")] = 60.0,
+    cool: Annotated[
+        float | None, typer.Option("--cool", metavar="CELSIUS", help="Wait until the board is cooler than this.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A sweep's JSON file; a sweep that was cut off goes on from it."),
+    ] = None,
+    wait: boards.Wait = boards.WAIT_SECONDS,
     as_json: options.Json = False,
 ) -> None:
-    """Measure an artifact on this machine, in a process of its own."""
+    """Measure an artifact on this machine, in a process of its own, or on boards."""
+    lengths, counts = _numbers("--length", length), _numbers("--threads", threads)
+    if device is None:
+        if len(lengths) > 1 or len(counts) > 1 or output is not None:
+            raise typer.BadParameter("several lengths or thread counts, and --output, need --device")
+        _here(artifact, lengths[0], batch, counts[0], runs or 100, warmup, as_json)
+        return
+
+    from ..rpc.benchmark import Plan
+
+    most = 1000 if runs is None else runs
+    plan = Plan(
+        batch=batch,
+        warmup=warmup,
+        precision=precision,
+        least_runs=min(30, most),
+        most_runs=most,
+        seconds=seconds,
+        cool_below=cool,
+    )
+    names = [name.strip() for name in device.split(",")]
+    _on_devices(artifact, names, lengths, counts, plan, output, wait, as_json)
+
+
+def _here(
+    artifact: Path, length: int | None, batch: int, threads: int | None, runs: int, warmup: int, as_json: bool
+) -> None:
     from ..compiler.measure import Request, measure
 
     result = asdict(measure(Request(str(artifact), length, batch, threads, runs, warmup)))
@@ -34,3 +87,87 @@ def bench(
         console.print_json(result)
     else:
         console.print_table(("", ""), [(name, console.cell(value)) for name, value in result.items()])
+
+
+def _on_devices(
+    artifact: Path,
+    devices: list[str],
+    lengths: list[int | None],
+    threads: list[int | None],
+    plan: Plan,
+    output: Path | None,
+    wait: float,
+    as_json: bool,
+) -> None:
+    from ..rpc.benchmark.on_device import DeviceBenchmarks
+    from ..rpc.benchmark.sweep import SweepFile, cells, sweep
+
+    wanted = cells(devices, lengths, threads, plan)
+    with boards.reaching(wait) as terms:
+        for name in devices:
+            terms.inventory.get(name)  # a name that is mistyped costs no measurement
+        with DeviceBenchmarks(artifact, terms) as benchmarks:
+            if len(wanted) == 1 and output is None:
+                _print_one(benchmarks.measure(wanted[0]), as_json)
+                return
+            file = SweepFile(output, _digest(artifact)) if output is not None else None
+            outcomes = list(sweep(wanted, file, benchmarks.measure, terms.tell))
+    _print_sweep(outcomes, as_json)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if failed:
+        console.say(f"intbert: {len(failed)} of {len(outcomes)} were not measured; {failed[0].error}")
+        raise typer.Exit(1)
+
+
+def _print_one(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        console.print_json(result)
+        return
+    hidden = {"samples", "sensors"}
+    console.print_table(("", ""), [(k, console.cell(v)) for k, v in result.items() if k not in hidden])
+    warning = _warning(result)
+    if warning:
+        console.say(warning)
+
+
+def _print_sweep(outcomes: list[Outcome], as_json: bool) -> None:
+    if as_json:
+        console.print_json({"cells": [outcome.to_json() for outcome in outcomes]})
+        return
+    rows = []
+    for outcome in outcomes:
+        result = outcome.result or {}
+        shown = [result.get(name) for name in _SHOWN]
+        plan = outcome.cell.plan
+        rows.append((outcome.cell.device, plan.length or "", plan.threads or "", *shown, outcome.error or ""))
+    console.print_table(("device", "length", "threads", *_SHOWN, "error"), rows)
+
+
+def _warning(result: dict[str, Any]) -> str | None:
+    if result["throttled_runs"]:
+        reasons = ", ".join(result["throttle_reasons"])
+        return (
+            f"{result['throttled_runs']} of {result['runs']} samples were taken while the board held back its clock "
+            f"({reasons}); they do not count in the percentiles unless all were"
+        )
+    if result["throttled_runs"] is None:
+        return "this board cannot tell whether it throttles"
+    return None
+
+
+def _digest(artifact: Path) -> str:
+    """The artifact's identity: the hash of its manifest, which holds those of all its files."""
+    from ..compiler.artifact import MANIFEST_FILE, opened
+
+    with opened(artifact) as folder:
+        return hashlib.sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest()
+
+
+def _numbers(option: str, text: str | None) -> list[int | None]:
+    """``"32,128"`` as numbers; [None] when nothing was given."""
+    if text is None:
+        return [None]
+    parts = text.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(f"{option} {text}: expected positive whole numbers, separated by commas")
+    return [int(part) for part in parts]

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from ..compiler.staging import is_disk_full
 from ..errors import IntbertError
-from . import bench, compile, diff, doctor, eval, finetune, import_, inspect, quantize, recipes, run, targets
+from . import bench, compile, device, diff, doctor, eval, finetune, import_, inspect, quantize, recipes, run, targets
 
 DEBUG = "--debug"
 
@@ -63,7 +63,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Integer BERT models, compiled with Apache TVM for the edge.",
 )
-for command in (recipes, finetune, quantize, import_, compile, run, bench, eval, diff, inspect, targets, doctor):
+for command in (
+    recipes,
+    finetune,
+    quantize,
+    import_,
+    compile,
+    run,
+    bench,
+    eval,
+    diff,
+    inspect,
+    targets,
+    device,
+    doctor,
+):
     command.register(app)
 
 

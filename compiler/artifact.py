@@ -227,23 +227,27 @@ def verify_files(manifest: Manifest, folder: Path) -> None:
 
 def check_machine(manifest: Manifest) -> None:
     """Raises ArtifactError unless this processor can run the artifact; asks Linux for AMX if it uses AMX."""
-    target = manifest.target
-    arch = cpu.host_arch()
-    if target.arch != arch:
-        raise ArtifactError(
-            f"the artifact is for {target.arch} ({target.name}), this machine is {arch}; "
-            "compile it with --target host here, or run it there"
-        )
-    if "amx_int8" in target.features and not cpu.enable_amx():
+    target, arch = manifest.target, cpu.host_arch()
+    if target.arch == arch and "amx_int8" in target.features and not cpu.enable_amx():
         raise ArtifactError(
             f"the artifact for {target.name} needs AMX, which this machine does not grant; "
             "compile it for another target"
         )
-    missing = sorted(set(target.features) - cpu.host_features())
+    check_processor(target, arch, cpu.host_features(), "this machine")
+
+
+def check_processor(target: ArtifactTarget, arch: str, features: frozenset[str], machine: str) -> None:
+    """Raises ArtifactError unless a processor with these canonical features can run code for ``target``."""
+    if target.arch != arch:
+        raise ArtifactError(
+            f"the artifact is for {target.arch} ({target.name}), {machine} is {arch}; "
+            "compile it for that machine, or run it where it belongs"
+        )
+    missing = sorted(set(target.features) - features)
     if missing:
         raise ArtifactError(
-            f"the artifact is for {target.name}, this processor lacks {', '.join(missing)}; "
-            "compile it with --target host here"
+            f"the artifact is for {target.name}, the processor of {machine} lacks {', '.join(missing)}; "
+            "compile it for that machine"
         )
 
 

@@ -104,7 +104,7 @@ def measure_here(request: Request) -> Measurement:
 
     model = load(request.artifact, request.threads)
     length = request.length or model.max_length
-    ids = np.tile(_ids(model, length), (request.batch, 1))
+    ids = np.tile(sample_ids(model, length), (request.batch, 1))
     for _ in range(request.warmup):
         model.run(ids)
     samples = np.empty(request.runs)
@@ -129,7 +129,7 @@ def measure_here(request: Request) -> Measurement:
     )
 
 
-def _ids(model: Model, length: int) -> NDArray[Any]:
+def sample_ids(model: Model, length: int) -> NDArray[Any]:
     """``length`` tokens [1, length]: of a text, so that as much of the vocabulary is read as texts read."""
     import numpy as np
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import shutil
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..compiler.runtime.library import tvm_runtime
 from ..errors import InputError, IntbertError, RemoteError
 from .protocol import decode_array, encode_array, encode_error
+from .store import Store
+from .telemetry import Sensors
 
 if TYPE_CHECKING:
     from ..compiler.runtime import Model
@@ -20,12 +26,20 @@ PREFIX = "intbert."
 
 Answer = bytes | str
 
+CALLABLE = (
+    *("features", "free_bytes", "conditions", "sensor_inventory"),
+    *("missing", "write", "commit", "place"),
+    *("load", "run", "measure"),
+)
+"""The methods of :class:`Board` that a session can call."""
+
 
 class Board:
-    """One session's view of the board: a folder of its own, and the models that it loaded from there."""
+    """One session's view of the board: a folder of its own, the store, and the models that it loaded."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Store) -> None:
         self.folder = folder
+        self.store = store
         self.models: dict[str, Model] = {}
 
     def features(self) -> bytes:
@@ -34,34 +48,75 @@ class Board:
 
         return json.dumps({"arch": host_arch(), "features": sorted(host_features())}).encode()
 
-    def write(self, name: str, offset: int, data: bytes) -> bytes:
-        """Writes ``data`` at byte ``offset`` of the session's file ``name``; offset 0 starts it anew."""
-        path = self.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with path.open("r+b" if offset else "wb") as file:
-                file.seek(offset)
-                file.write(data)
-        except OSError as error:
-            raise RemoteError(f"cannot write {name}: {error.strerror}; make room on the board") from error
+    def free_bytes(self) -> bytes:
+        """JSON: how much the store's file system has room for."""
+        return json.dumps(shutil.disk_usage(self.store.folder).free).encode()
+
+    def missing(self, digests: str) -> bytes:
+        """JSON: those of the SHA-256 in the JSON list ``digests`` whose files the store does not have."""
+        return json.dumps(self.store.missing(json.loads(digests))).encode()
+
+    def write(self, digest: str, offset: int, data: bytes) -> bytes:
+        """Writes ``data`` at byte ``offset`` of a file that is on its way to the store."""
+        self.store.write(digest, offset, data)
+        return b""
+
+    def commit(self, digest: str) -> bytes:
+        """Ends the way of a file to the store; RemoteError when it is damaged."""
+        self.store.commit(digest)
+        return b""
+
+    def place(self, files: str) -> bytes:
+        """Gives files of the store names in the session's folder: ``files`` is a JSON object, name -> SHA-256."""
+        for name, digest in json.loads(files).items():
+            path = self.path(name)
+            path.unlink(missing_ok=True)
+            self.store.place(digest, path)
         return b""
 
     def load(self, name: str, threads: int) -> bytes:
-        """Loads the uploaded artifact ``name`` to run on ``threads`` threads (0: the runtime's choice)."""
+        """Loads the uploaded artifact ``name`` to run on ``threads`` threads (0: the runtime's choice).
+
+        JSON: how many milliseconds that took, and the tokens of its largest bucket.
+        """
         from ..compiler.runtime import load
 
-        self.models[name] = load(self.path(name), threads=threads or None)
-        return b""
+        start = time.perf_counter_ns()
+        model = self.models[name] = load(self.path(name), threads=threads or None)
+        elapsed = time.perf_counter_ns() - start
+        return json.dumps({"load_ms": elapsed / 1e6, "max_length": model.max_length}).encode()
+
+    def conditions(self) -> bytes:
+        """JSON: clock, temperature, throttling and power as they are now."""
+        return json.dumps(asdict(self.sensors.read())).encode()
+
+    def sensor_inventory(self) -> bytes:
+        """JSON: which of these the board can tell, and from where."""
+        return json.dumps(asdict(self.sensors.describe())).encode()
+
+    def measure(self, name: str, request: str) -> bytes:
+        """JSON: samples of the loaded artifact ``name``; ``request`` is a :class:`.sampling.Request` as JSON."""
+        from .sampling import Request, measure
+
+        return json.dumps(measure(self._model(name), self.sensors, Request(**json.loads(request)))).encode()
 
     def run(self, name: str, input_ids: bytes, attention_mask: bytes, token_type_ids: bytes) -> bytes:
         """The integer output of the loaded artifact ``name``; arrays are .npy, an absent one is no bytes."""
-        if name not in self.models:
-            raise RemoteError(f"{name} is not loaded; upload and load it in this session first")
+        model = self._model(name)
         ids = decode_array(input_ids)
         if ids is None:
             raise InputError("input_ids are missing")
-        model = self.models[name]
         return encode_array(model.run(ids, decode_array(attention_mask), decode_array(token_type_ids)))
+
+    def _model(self, name: str) -> Model:
+        if name not in self.models:
+            raise RemoteError(f"{name} is not loaded; upload and load it in this session first")
+        return self.models[name]
+
+    @functools.cached_property
+    def sensors(self) -> Sensors:
+        """The sensors of the processors that this process may use."""
+        return Sensors(cpus=os.sched_getaffinity(0))
 
     def path(self, name: str) -> Path:
         """Where the session's file ``name`` lies; refuses names that leave the session's folder."""
@@ -78,8 +133,9 @@ class Board:
 def register(board: Board) -> None:
     """Puts the functions of ``board`` into this process's table of global functions."""
     tvm_ffi = tvm_runtime()
-    for method in (board.features, board.write, board.load, board.run):
-        tvm_ffi.register_global_func(PREFIX + method.__name__, _answering(method), override=True)
+    for name in CALLABLE:
+        method = getattr(board, name)
+        tvm_ffi.register_global_func(PREFIX + name, _answering(method), override=True)
     tvm_ffi.register_global_func("tvm.rpc.server.workpath", lambda name: str(board.path(name)), override=True)
     tvm_ffi.register_global_func("tvm.rpc.server.load_module", board.load_module, override=True)
 

@@ -25,12 +25,14 @@ SETTLE_SECONDS = 0.2
 class Relay:
     """Connects to ``host``, ``port`` and offers that connection, once, on the loopback port :attr:`port`.
 
+    Only processes of this user may take it. ``name`` is what messages call the other end.
+
     Raises:
         RemoteError: nobody listens there, or nobody answers within ``seconds``.
     """
 
-    def __init__(self, host: str, port: int, seconds: float) -> None:
-        self.address = f"{host}:{port}"
+    def __init__(self, host: str, port: int, seconds: float, name: str | None = None) -> None:
+        self.address = name or f"{host}:{port}"
         # isolated and without site-packages: it starts in milliseconds
         command = [sys.executable, "-I", "-S", relay_process.__file__, host, str(port), str(seconds)]
         self._process = subprocess.Popen(

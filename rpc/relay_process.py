@@ -2,9 +2,9 @@
 
     relay_process.py HOST PORT SECONDS
 
-Connects to HOST PORT, prints the number of a loopback port, accepts one connection there, and carries bytes
-both ways. Its standard input takes lines: ``limit SECONDS`` starts a clock, ``done`` stops it. It ends, with
-a status that says why, when the clock runs out, when either connection closes, or when its input does.
+Connects to HOST PORT, prints the number of a loopback port, accepts one connection of its own user there, and
+carries bytes both ways. Its standard input takes lines: ``limit SECONDS`` starts a clock, ``done`` stops it. It
+ends, with a status that says why, when the clock runs out, when either connection closes, or when its input does.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ def main(host: str, port: int, seconds: float) -> int:
             print(error, file=sys.stderr)
             return UNREACHABLE
         print(listener.getsockname()[1], flush=True)
-        listener.settimeout(seconds)
         try:
-            local, _ = listener.accept()
+            local = accept_own(listener, seconds)
         except TimeoutError:
             return EXPIRED
     for end in (local, remote):
@@ -49,6 +48,37 @@ def main(host: str, port: int, seconds: float) -> int:
         return carry(local, remote, control=0)
     except ConnectionError:
         return CLOSED
+
+
+def accept_own(listener: socket.socket, seconds: float | None) -> socket.socket:
+    """The next connection that a process of this user makes; others are closed at once.
+
+    A loopback port is open to every user of the machine. TimeoutError when none comes within ``seconds``.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        listener.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
+        connection, peer = listener.accept()
+        if owner(peer, listener.getsockname()) == os.geteuid():
+            connection.settimeout(None)
+            return connection
+        connection.close()
+
+
+def owner(local: tuple[str, int], remote: tuple[str, int]) -> int | None:
+    """The user whose IPv4 socket is connected from ``local`` to ``remote`` on this machine, by Linux's own table."""
+    wanted = [_as_in_proc(*local), _as_in_proc(*remote)]
+    with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123 - pathlib costs the relay its quick start
+        for row in table:
+            columns = row.split()
+            if columns[1:3] == wanted:
+                return int(columns[7])
+    return None
+
+
+def _as_in_proc(host: str, port: int) -> str:
+    """``0100007F:1F90``: the address as a number in the machine's byte order, and the port."""
+    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
 
 
 def carry(local: socket.socket, remote: socket.socket, control: int) -> int:

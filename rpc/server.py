@@ -18,6 +18,7 @@ import ipaddress
 import json
 import logging
 import multiprocessing
+import os
 import secrets
 import select
 import signal
@@ -30,6 +31,7 @@ from typing import NoReturn
 
 from ..compiler.runtime.library import tvm_runtime
 from ..errors import IntbertError, RemoteError
+from .parent_death import die_with_parent
 from .protocol import ACCEPTED, MAGIC, WRONG_KEY, receive_integer, receive_text, send_integer, send_text
 
 HANDSHAKE_SECONDS = 10.0
@@ -48,13 +50,17 @@ class Server:
         host: a loopback address, as digits.
         port: 0 takes a free one.
         key: what clients must present; None draws a random one.
+        store: the folder in which uploaded files are kept from session to session; None forgets them.
 
     Raises:
         RemoteError: the address is not a loopback one, or cannot be bound.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, key: str | None = None) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = 0, key: str | None = None, store: Path | None = None
+    ) -> None:
         _require_loopback(host)
+        self.store = store
         self.host = host
         self.key = key or secrets.token_hex(16)
         try:
@@ -99,7 +105,8 @@ class Server:
         """Runs one session in a child process, and tells its client when the child died."""
         with tempfile.TemporaryDirectory(prefix="intbert-session-") as folder:
             context = multiprocessing.get_context("fork")
-            child = context.Process(target=_session, args=(self._listener, connection, Path(folder)), daemon=True)
+            arguments = (os.getpid(), self._listener, connection, Path(folder), self.store)
+            child = context.Process(target=_session, args=arguments, daemon=True)
             child.start()
             log.info("session %d begins", child.pid)
             try:
@@ -121,14 +128,16 @@ def _wait(child: BaseProcess, connection: socket.socket) -> None:
     child.join(GRACE_SECONDS)
 
 
-def _session(listener: socket.socket, connection: socket.socket, folder: Path) -> None:
+def _session(server: int, listener: socket.socket, connection: socket.socket, folder: Path, store: Path | None) -> None:
     """The child: answers the client until it shuts the session down."""
     from .board import Board, register
+    from .store import Store
 
+    die_with_parent(server)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     listener.close()
-    register(Board(folder))
+    register(Board(folder / "files", Store(store or folder / "store")))
     tvm_runtime().get_global_func("rpc.ServerLoop")(connection.fileno())
 
 
@@ -170,9 +179,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     parser = argparse.ArgumentParser(prog="python -m intbert.rpc.server", description="RPC server of a board")
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--store", type=Path, help="folder for files that later sessions may use again")
     options = parser.parse_args(arguments)
     try:
-        server = Server(options.host, options.port)
+        server = Server(options.host, options.port, store=options.store)
         tvm_runtime()
     except IntbertError as error:
         sys.exit(str(error))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from ..compiler.artifact import check_processor, file_sha256, opened, read_manifest
 from ..errors import ArtifactError, IntbertError, RemoteError
 from .board import PREFIX
 from .protocol import decode_array, decode_error, encode_array
@@ -56,7 +57,7 @@ class Session:
         return BoardFeatures(document["arch"], frozenset(document["features"]))
 
     def upload(self, artifact: Path, progress: Callable[[int, int], None] | None = None) -> str:
-        """Copies an artifact (a folder or one file) to the board.
+        """Copies an artifact (a folder or one file) to the board; of its files only those that the board lacks.
 
         Args:
             artifact: where it lies here.
@@ -66,21 +67,52 @@ class Session:
             The name by which :meth:`load` finds it; it lasts as long as the session.
         """
         files = {artifact.name: artifact} if artifact.is_file() else _files(artifact)
-        total, sent = sum(path.stat().st_size for path in files.values()), 0
-        self._uploads += 1
-        folder = f"upload-{self._uploads}"
-        for name, path in files.items():
+        digests = {name: file_sha256(path) for name, path in files.items()}
+        absent = set(json.loads(self._call("looking for files", "missing", json.dumps(sorted(set(digests.values()))))))
+        wanted = {digest: files[name] for name, digest in digests.items() if digest in absent}
+        total, sent = sum(path.stat().st_size for path in wanted.values()), 0
+        self._require_room(total)
+        for digest, path in wanted.items():
+            doing = f"uploading {path.name}"
             for offset, data in _chunks(path):
-                self._call(f"uploading {path.name}", "write", f"{folder}/{name}", offset, data)
+                self._call(doing, "write", digest, offset, data)
                 sent += len(data)
                 if progress is not None:
                     progress(sent, total)
+            self._call(doing, "commit", digest)
+        self._uploads += 1
+        folder = f"upload-{self._uploads}"
+        names = {f"{folder}/{name}": digest for name, digest in digests.items()}
+        self._call(f"placing {artifact.name}", "place", json.dumps(names))
         return f"{folder}/{artifact.name}"
+
+    def check(self, artifact: Path) -> None:
+        """Raises ArtifactError unless the board's processor can run the artifact; nothing is sent."""
+        with opened(artifact) as folder:
+            manifest = read_manifest(folder)
+        board = self.features()
+        check_processor(manifest.target, board.arch, board.features, self.address)
+
+    def _require_room(self, size: int) -> None:
+        free = json.loads(self._call("looking for room", "free_bytes"))
+        if size > free:
+            raise RemoteError(
+                f"{self.address}: {size / 1e6:.0f} MB are to be sent and {free / 1e6:.0f} MB are free; "
+                "make room on the board"
+            )
 
     def load(self, name: str, threads: int | None = None) -> RemoteModel:
         """Loads an uploaded artifact; raises ArtifactError when it does not fit the board's CPU."""
-        self._call(f"loading {name}", "load", name, threads or 0)
-        return RemoteModel(self, name)
+        document = json.loads(self._call(f"loading {name}", "load", name, threads or 0))
+        return RemoteModel(self, name, **document)
+
+    def conditions(self) -> dict[str, Any]:
+        """The board's clock, temperature, throttling and power now (:class:`.telemetry.Conditions`)."""
+        return json.loads(self._call("reading its sensors", "conditions"))
+
+    def sensors(self) -> dict[str, Any]:
+        """Which of these the board can tell, and from where (:class:`.telemetry.Inventory`)."""
+        return json.loads(self._call("looking for its sensors", "sensor_inventory"))
 
     def close(self) -> None:
         """Ends the session; the board forgets what was uploaded."""
@@ -124,10 +156,19 @@ class Session:
 
 @dataclass(frozen=True)
 class RemoteModel:
-    """A model loaded on the board."""
+    """A model loaded on the board, which took ``load_ms`` there; ``max_length``: tokens of its largest bucket."""
 
     session: Session
     name: str
+    load_ms: float
+    max_length: int
+
+    def measure(self, length: int | None, batch: int, count: int, seconds: float) -> dict[str, Any]:
+        """Samples of the latency, taken on the board; see :mod:`.sampling` for the request and the answer."""
+        request = {"length": length, "batch": batch, "count": count, "seconds": seconds}
+        doing = f"measuring {self.name}"
+        limit = self.session.timeout + seconds
+        return json.loads(self.session._call(doing, "measure", self.name, json.dumps(request), seconds=limit))
 
     def run(
         self,
@@ -145,10 +186,11 @@ class RemoteModel:
         return output
 
 
-def connect(host: str, port: int, key: str, *, timeout: float = 30.0) -> Session:
+def connect(host: str, port: int, key: str, *, timeout: float = 30.0, name: str | None = None) -> Session:
     """Connects to a server on ``host``, ``port`` that asks for ``key``.
 
     Args:
+        name: what messages call the board; by default its address.
         timeout: seconds that connecting, and then every call, may take.
 
     Raises:
@@ -156,7 +198,7 @@ def connect(host: str, port: int, key: str, *, timeout: float = 30.0) -> Session
     """
     from tvm import rpc
 
-    relay = Relay(host, port, timeout)
+    relay = Relay(host, port, timeout, name)
     try:
         with _bounded(relay, "connecting", timeout):
             remote = rpc.connect("127.0.0.1", relay.port, key=key)

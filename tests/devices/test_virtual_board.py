@@ -90,7 +90,7 @@ def test_board_gives_the_bytes_of_host_and_oracle(
 def test_artifact_is_refused_by_a_board_that_lacks_its_instructions(boards: Boards, artifacts: Artifacts) -> None:
     with boards("cortex-a72").connect() as session:
         name = session.upload(artifacts("rpi5"))
-        with pytest.raises(ArtifactError, match=r"is for rpi5, this processor lacks dotprod"):
+        with pytest.raises(ArtifactError, match=r"is for rpi5, the processor of this machine lacks dotprod"):
             session.load(name)
         assert "dotprod" not in session.features().features  # the session goes on
 

@@ -1,0 +1,156 @@
+"""``intbert device``: the boards that are reached over ssh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import boards, console, options
+
+if TYPE_CHECKING:
+    from ..rpc.device import Device
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The device's name.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Boards that are reached over ssh.")
+    for name, command in _COMMANDS.items():
+        group.command(name)(command)
+    app.add_typer(group, name="device")
+
+
+def add(
+    address: Annotated[str, typer.Argument(metavar="USER@HOST[:PORT]", help="As for ssh; aliases of its config too.")],
+    name: Annotated[str, typer.Option("--name", help="What to call the board from now on.")],
+    accept_host_key: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-host-key", metavar="SHA256:...", help="The fingerprint of a host key ssh does not know."
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Add a board: probe it, choose its target, install the runtime in its ~/.intbert."""
+    from ..rpc.adding import add_device
+    from ..rpc.address import Address
+
+    with boards.reaching() as terms:
+        added = add_device(name, Address.parse(address), terms, accept_host_key=accept_host_key)
+    if as_json:
+        console.print_json({**_document(added.device), "installed": added.changed, "sent_bytes": added.sent_bytes})
+        return
+    _print(added.device)
+    done = "the runtime was installed" if added.changed else "the runtime was there already"
+    print(
+        f"{done} ({added.sent_bytes / 1e6:.1f} MB sent); next: intbert compile MODEL.q --target {added.device.target}"
+    )
+
+
+def list_(as_json: options.Json = False) -> None:
+    """List the devices."""
+    from ..rpc.inventory import Inventory
+
+    inventory = Inventory()
+    devices = [inventory.get(name) for name in inventory.names()]
+    if as_json:
+        console.print_json({"devices": [_document(device) for device in devices]})
+        return
+    rows = [
+        (d.name, str(d.address), d.target, d.facts.model or d.facts.arch, d.facts.cores, d.facts.memory_mb)
+        for d in devices
+    ]
+    console.print_table(("name", "address", "target", "model", "cores", "MiB"), rows)
+
+
+def show(name: Name, as_json: options.Json = False) -> None:
+    """Show what is known of a device; the board is not asked."""
+    from ..rpc.inventory import Inventory
+
+    device = Inventory().get(name)
+    if as_json:
+        console.print_json(_document(device))
+    else:
+        _print(device)
+
+
+def probe(name: Name, as_json: options.Json = False) -> None:
+    """Look at the board again, and keep what is found."""
+    from ..rpc.adding import probe_again
+    from ..rpc.board_session import reach
+
+    with boards.reaching() as terms:
+        device = terms.inventory.get(name)
+        connection = reach(device, terms)
+        try:
+            device = probe_again(device, connection, terms)
+        finally:
+            connection.close()
+    if as_json:
+        console.print_json(_document(device))
+    else:
+        _print(device)
+
+
+def doctor(name: Name, as_json: options.Json = False) -> None:
+    """Check the way to a board and what is on it, and say how to mend what is not as needed."""
+    from ..rpc.device_doctor import examine
+
+    with boards.reaching() as terms:
+        checks = examine(terms.inventory.get(name), terms)
+    failed = [check for check in checks if not check.good]
+    if as_json:
+        console.print_json({"ok": not failed, "checks": [vars(check) for check in checks]})
+    else:
+        rows = [(c.name, "good" if c.good else "NOT GOOD", c.found, c.mend or "") for c in checks]
+        console.print_table(("check", "status", "found", "to mend it"), rows)
+    if failed:
+        raise typer.Exit(1)
+
+
+def remove(
+    name: Name,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Forget a board that cannot be reached; what is on it stays there.")
+    ] = False,
+) -> None:
+    """Delete all that intbert put on the board, and forget it."""
+    from ..rpc.adding import forget_device, remove_device
+    from ..rpc.inventory import Inventory
+
+    if forget:
+        forget_device(name, Inventory())
+        return
+    with boards.reaching() as terms:
+        remove_device(name, terms)
+
+
+_COMMANDS = {"add": add, "list": list_, "show": show, "probe": probe, "doctor": doctor, "remove": remove}
+
+
+def _document(device: Device) -> dict[str, Any]:
+    import json
+
+    return json.loads(device.to_json())
+
+
+def _print(device: Device) -> None:
+    facts = device.facts
+    python = ", ".join(each.version_text for each in facts.pythons)
+    rows = {
+        "name": device.name,
+        "address": str(device.address),
+        "target": device.target,
+        "because": device.reason,
+        "model": facts.model,
+        "system": f"{facts.distribution or facts.system}, {facts.kernel}, {facts.bits} bit",
+        "processor": f"{facts.arch}, {facts.cores} cores, {' '.join(sorted(facts.features))}",
+        "memory": f"{facts.memory_mb} MiB",
+        "free disk": f"{facts.free_mb} MiB",
+        "Python": python,
+        "governor": facts.governor,
+        "sensors": ", ".join(facts.sensors),
+        "runtime": "not installed" if device.runtime is None else device.runtime[:12],
+    }
+    console.print_table(("", ""), [(name, console.cell(value)) for name, value in rows.items()])

@@ -1,0 +1,106 @@
+"""Benchmarks of an artifact on devices: sessions opened when they are needed, and again when a board was lost."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from ...compiler.artifact import artifact_bytes, opened, read_manifest
+from ...errors import RemoteError
+from ..board_session import BoardSession, Terms, board_session
+from . import runner
+from .plan import Plan
+from .sweep import Cell
+
+RETRY_SECONDS = 5.0
+
+
+class DeviceBenchmarks:
+    """Measures cells of the artifact at ``artifact``; use it as a context manager, or boards stay in use.
+
+    ``patience``: seconds for which a board that was lost, for example because it restarts, is waited for; then the
+    cell is tried a second and last time.
+    """
+
+    def __init__(self, artifact: Path, terms: Terms, patience: float = 120.0) -> None:
+        self._artifact = artifact
+        self._terms = terms
+        self._patience = patience
+        self._stack = ExitStack()
+        self._open: BoardSession | None = None
+        self._uploaded: str | None = None
+        with opened(artifact) as folder:
+            self._manifest = read_manifest(folder)
+
+    def measure(self, cell: Cell) -> dict[str, Any]:
+        """The measurement of one cell, as JSON. Raises what the session raises."""
+        try:
+            return self._measure(cell)
+        except RemoteError as error:
+            self.close()
+            if type(error) is not RemoteError or not self._comes_back(cell.device, error):
+                raise
+        return self._measure(cell)
+
+    def close(self) -> None:
+        """Ends the session that is open."""
+        self._open, self._uploaded = None, None
+        self._stack.close()
+
+    def _measure(self, cell: Cell) -> dict[str, Any]:
+        board = self._session(cell.device)
+        session, plan = board.session, cell.plan
+        if self._uploaded is None:
+            session.check(self._artifact)
+            self._uploaded = session.upload(self._artifact, self._show_upload)
+        model = session.load(self._uploaded, plan.threads)
+        measurement = runner.run(model, plan, self._terms.tell)
+        return {
+            "device": cell.device,
+            "target": self._manifest.target.name,
+            "scheme": self._manifest.scheme,
+            "artifact_bytes": artifact_bytes(self._artifact),
+            "sent_bytes": board.connection.sent_bytes,
+            "sensors": session.sensors(),
+            **measurement.to_json(),
+        }
+
+    def _session(self, device: str) -> BoardSession:
+        if self._open is None or self._open.device.name != device:
+            self.close()
+            known = self._terms.inventory.get(device)
+            self._open = self._stack.enter_context(board_session(known, self._terms))
+        return self._open
+
+    def _comes_back(self, device: str, lost: RemoteError) -> bool:
+        """Waits for the board; whether there is a session with it again."""
+        self._terms.tell(f"{lost}; waiting for {device}")
+        deadline = time.monotonic() + self._patience
+        while time.monotonic() < deadline:
+            try:
+                self._session(device)
+            except RemoteError as error:
+                self.close()
+                if type(error) is not RemoteError:
+                    return False
+                time.sleep(RETRY_SECONDS)
+            else:
+                return True
+        return False
+
+    def _show_upload(self, sent: int, total: int) -> None:
+        self._terms.tell(f"sending the artifact: {sent / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    def __enter__(self) -> DeviceBenchmarks:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def bench(artifact: Path, device: str, plan: Plan, terms: Terms) -> dict[str, Any]:
+    """One measurement on one device, as JSON."""
+    with DeviceBenchmarks(artifact, terms) as benchmarks:
+        return benchmarks.measure(Cell(device, plan))

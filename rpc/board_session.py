@@ -1,0 +1,157 @@
+"""A session with a device: ssh, the runtime, the lease, the server, the tunnel, and TVM's RPC through all of it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from ..errors import AuthenticationError, BusyError, RemoteError
+from .connection import Connection
+from .device import Device
+from .installation import BoardFolder, install, wheels_for
+from .inventory import Inventory
+from .session import Session, connect
+from .ssh import Login, SshConnection
+
+LEASE_SECONDS = 10.0
+"""How long a board that ends another session is waited for, unless the user waits longer."""
+LOGIN_SECONDS = 20.0
+"""For each step of it."""
+START_SECONDS = 60.0
+CLEANUP_SECONDS = 10.0
+
+AskPassword = Callable[[str], str]
+"""Asks the user for the password of an address."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How to reach boards. ``connect``: what logs in; ``ask_password``: None where nobody can be asked; ``wait``: seconds
+    for a board in use; ``timeout``: seconds for any answer; ``tell`` hears what happens."""
+
+    inventory: Inventory
+    connect: Callable[[Login, float], Connection] = SshConnection
+    ask_password: AskPassword | None = None
+    wait: float = LEASE_SECONDS
+    timeout: float = 60.0
+    tell: Callable[[str], None] = lambda message: None
+
+
+@dataclass(frozen=True)
+class BoardSession:
+    """An open session: ``session`` calls the board over TVM's RPC, ``connection`` is the ssh that carries it."""
+
+    device: Device
+    connection: Connection
+    session: Session
+
+
+def log_in(login: Login, terms: Terms) -> Connection:
+    """Connects, with a password of the user's only when the keys are not enough."""
+    seconds = min(terms.timeout, LOGIN_SECONDS)
+    try:
+        return terms.connect(login, seconds)
+    except AuthenticationError:
+        if terms.ask_password is None:
+            raise
+    return terms.connect(replace(login, password=terms.ask_password(str(login.address))), seconds)
+
+
+def reach(device: Device, terms: Terms) -> Connection:
+    """A connection to the device."""
+    return log_in(Login(device.address, terms.inventory.accepted_keys), terms)
+
+
+@contextmanager
+def board_session(device: Device, terms: Terms) -> Iterator[BoardSession]:
+    """Opens a session; when the block ends, so does everything that was started on the board.
+
+    Raises:
+        HostKeyError, AuthenticationError, RemoteError: the board cannot be reached, or was lost inside the block.
+        BusyError: somebody else uses it, and did for all of ``terms.wait``.
+    """
+    connection = reach(device, terms)
+    try:
+        device = with_runtime(device, connection, terms)
+        with served(device, connection, terms) as session:
+            yield BoardSession(device, connection, session)
+    finally:
+        connection.close()
+
+
+def with_runtime(device: Device, connection: Connection, terms: Terms) -> Device:
+    """The device, this intbert's runtime installed on it; nothing is sent when it is there."""
+    wheels = wheels_for(device.facts, terms.tell)
+    if device.runtime != wheels.digest:
+        install(connection, device.facts, wheels, terms.tell)
+        device = device.with_runtime(wheels.digest)
+        terms.inventory.keep(device)
+    return device
+
+
+@contextmanager
+def served(device: Device, connection: Connection, terms: Terms) -> Iterator[Session]:
+    """Starts the server over ``connection`` and connects to it through a port forward."""
+    name = secrets.token_hex(8)
+    ready = _start(device, connection, terms, name)
+    port = connection.forward(ready["port"], seconds=terms.timeout)
+    session = None
+    try:
+        session = connect("127.0.0.1", port, ready["key"], timeout=terms.timeout, name=device.name)
+        yield session
+    except RemoteError:
+        _clean_up(device, connection, name)
+        raise
+    finally:
+        if session is not None:
+            session.close()
+
+
+def _start(device: Device, connection: Connection, terms: Terms, name: str) -> dict:
+    assert device.runtime is not None  # with_runtime() has seen to it
+    folder = BoardFolder.of(device.facts)
+    command = [folder.python(device.runtime), "-I", "-m", "intbert.rpc.supervisor", "--home", str(folder.root)]
+    command += ["--session", name, "--holder", f"{getpass.getuser()}@{socket.gethostname()}", "--wait", str(terms.wait)]
+    line = connection.start(command, seconds=START_SECONDS + terms.wait)
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        raise RemoteError(
+            f"{device.name}: its server begins with {line[:80]!r}; an account whose shell prints something "
+            "when a command is run over ssh cannot be used"
+        ) from None
+    if "busy" in answer:
+        raise _busy(device, answer["busy"])
+    return answer
+
+
+def refuse_busy(device: Device, connection: Connection) -> None:
+    """BusyError while somebody has a session on the board. A board without a runtime has none."""
+    if device.runtime is None:
+        return
+    folder = BoardFolder.of(device.facts)
+    command = [folder.python(device.runtime), "-I", "-m", "intbert.rpc.lease", str(folder.root)]
+    done = connection.run(command, seconds=START_SECONDS)
+    if done.status == 0 and done.output.strip():
+        raise _busy(device, json.loads(done.output))
+
+
+def _busy(device: Device, holder: dict) -> BusyError:
+    minutes = max(0.0, time.time() - holder["since"]) / 60
+    return BusyError(
+        f"{device.name} is in use by {holder['name']} for {minutes:.0f} min; "
+        "try again later, or wait for it with --wait SECONDS"
+    )
+
+
+def _clean_up(device: Device, connection: Connection, name: str) -> None:
+    """Deletes a session's files when its supervisor may have been killed; otherwise it has done so itself."""
+    with suppress(RemoteError):
+        folder = BoardFolder.of(device.facts).root / "sessions" / name
+        connection.run(["rm", "-rf", str(folder)], seconds=CLEANUP_SECONDS)
