@@ -13,7 +13,11 @@ import typer
 from . import console
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..compiler.runtime import Model
     from ..rpc.board_session import Terms
+    from ..rpc.remote_artifact import RemoteArtifact
 
 Device = Annotated[
     str | None, typer.Option("--device", metavar="NAME", help="Do it on this board; `intbert device list` names them.")
@@ -36,6 +40,20 @@ def reaching(wait: float = WAIT_SECONDS) -> Iterator[Terms]:
     """Terms whose steps are shown on stderr."""
     with console.steps() as step:
         yield terms(step, wait)
+
+
+@contextmanager
+def loaded(artifact: Path, threads: int | None, device: str | None, wait: float) -> Iterator[Model | RemoteArtifact]:
+    """The artifact, ready to run here (``device`` None) or on a board."""
+    if device is None:
+        from ..compiler.runtime import load
+
+        yield load(artifact, threads)
+        return
+    from ..rpc.remote_artifact import remote_artifact
+
+    with reaching(wait) as terms, remote_artifact(artifact, device, terms, threads) as model:
+        yield model
 
 
 def _ask_password(address: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import console, options
+from . import boards, console, options
 
 
 def register(app: typer.Typer) -> None:
@@ -21,14 +21,16 @@ def eval_(
     data: Annotated[Path, typer.Option("--data", help="A GLUE folder: STS-B/dev.tsv, SST-2/dev.tsv, ...")],
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first examples.")] = None,
     threads: options.Threads = None,
+    device: boards.Device = None,
+    wait: boards.Wait = boards.WAIT_SECONDS,
     as_json: options.Json = False,
 ) -> None:
-    """Measure accuracy on a GLUE task's development set."""
+    """Measure accuracy on a GLUE task's development set; with --device, of an artifact on the board."""
     from ..quantization.evaluation import evaluate
     from .predictors import predictor
 
-    subject = predictor(model, threads)
-    score = evaluate(task, data, subject.predict, limit, console.progress, subject.head)
+    with predictor(model, threads, device, wait) as subject:
+        score = evaluate(task, data, subject.predict, limit, console.progress, subject.head)
     if as_json:
         console.print_json(asdict(score))
     else:

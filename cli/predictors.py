@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from . import boards
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +30,18 @@ class Predictor:
     predict: Callable[[list[Any]], NDArray[np.float32]]
 
 
-def predictor(path: Path, threads: int | None = None) -> Predictor:
-    """The model at ``path``; raises InputError when it is neither of the known kinds."""
+@contextmanager
+def predictor(path: Path, threads: int | None, device: str | None, wait: float) -> Iterator[Predictor]:
+    """The model at ``path``, here or (an artifact) on a board; raises InputError when it is of no known kind."""
+    if device is None:
+        yield _here(path, threads)
+        return
+    with boards.loaded(path, threads, device, wait) as model:
+        head = model.manifest.output.kind
+        yield Predictor(f"artifact on {device}", head, lambda texts: model(texts, truncate=True))
+
+
+def _here(path: Path, threads: int | None) -> Predictor:
     if path.is_file():
         return _artifact(path, threads)
     for file, build in _KINDS.items():

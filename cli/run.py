@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import console, options
+from . import boards, console, options
 
 
 def register(app: typer.Typer) -> None:
@@ -23,19 +23,19 @@ def run(
     ] = False,
     truncate: options.Truncate = False,
     threads: options.Threads = None,
+    device: boards.Device = None,
+    wait: boards.Wait = boards.WAIT_SECONDS,
     as_json: options.Json = False,
 ) -> None:
-    """Run an artifact on sentences."""
+    """Run an artifact on sentences, on this machine or on a board."""
     if pairs and len(sentences) % 2:
         raise typer.BadParameter(f"--pairs needs an even number of sentences, got {len(sentences)}")
 
-    from ..compiler.runtime import load
-
-    model = load(artifact, threads)
     texts = list(zip(sentences[::2], sentences[1::2], strict=True)) if pairs else sentences
-    outputs = model.run_texts(texts, truncate=truncate)
-    if not integers:
-        outputs = model.to_float(outputs)
+    with boards.loaded(artifact, threads, device, wait) as model:
+        outputs = model.run_texts(texts, truncate=truncate)
+        if not integers:
+            outputs = model.to_float(outputs)
     if as_json:
         scale = {"scale": model.manifest.output.scale} if integers else {}
         console.print_json(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 
 from ..errors import DeviceError
 from ..targets.closest import Choice, closest_preset
@@ -16,6 +16,7 @@ from .inventory import Inventory
 from .probing import BoardFacts, parse_report, require_fit
 from .ssh import Login, forget_key
 
+PROBE = Path(__file__).parent / "probing" / "probe.sh"
 PROBE_SECONDS = 60.0
 
 
@@ -30,7 +31,7 @@ class Added:
 
 def probe(connection: Connection) -> BoardFacts:
     """What the board is; nothing is written on it."""
-    script = resources.files(__package__).joinpath("probing", "probe.sh").read_bytes()
+    script = PROBE.read_bytes()
     return parse_report(connection.run(["sh", "-s"], input=script, seconds=PROBE_SECONDS).output)
 
 

@@ -29,7 +29,7 @@ Answer = bytes | str
 CALLABLE = (
     *("features", "free_bytes", "conditions", "sensor_inventory"),
     *("missing", "write", "commit", "place"),
-    *("load", "run", "measure"),
+    *("load", "run", "run_texts", "measure"),
 )
 """The methods of :class:`Board` that a session can call."""
 
@@ -85,6 +85,11 @@ class Board:
         model = self.models[name] = load(self.path(name), threads=threads or None)
         elapsed = time.perf_counter_ns() - start
         return json.dumps({"load_ms": elapsed / 1e6, "max_length": model.max_length}).encode()
+
+    def run_texts(self, name: str, texts: str, truncate: bool) -> bytes:
+        """The integers of the loaded artifact ``name`` for sentences, or pairs of them, in a JSON list."""
+        pairs_or_texts = [tuple(text) if isinstance(text, list) else text for text in json.loads(texts)]
+        return encode_array(self._model(name).run_texts(pairs_or_texts, truncate=truncate))
 
     def conditions(self) -> bytes:
         """JSON: clock, temperature, throttling and power as they are now."""

@@ -32,8 +32,11 @@ AskPassword = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Terms:
-    """How to reach boards. ``connect``: what logs in; ``ask_password``: None where nobody can be asked; ``wait``: seconds
-    for a board in use; ``timeout``: seconds for any answer; ``tell`` hears what happens."""
+    """How to reach boards.
+
+    ``connect``: what logs in; ``ask_password``: None where nobody can be asked; ``wait``: seconds for a board in use;
+    ``timeout``: seconds for any answer; ``tell`` hears what happens.
+    """
 
     inventory: Inventory
     connect: Callable[[Login, float], Connection] = SshConnection

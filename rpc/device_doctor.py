@@ -61,7 +61,12 @@ def _checks(device: Device, terms: Terms) -> Iterator[Check]:
 
 def _system(device: Device, facts: BoardFacts) -> Iterator[Check]:
     reasons = problems(facts)
-    yield Check("system", not reasons, "; ".join(reasons) or f"{facts.distribution or facts.system}, {facts.arch}", "; ".join(reasons) or None)
+    yield Check(
+        "system",
+        not reasons,
+        "; ".join(reasons) or f"{facts.distribution or facts.system}, {facts.arch}",
+        "; ".join(reasons) or None,
+    )
     target = choose(facts).target.name
     same = target == device.target
     yield Check(

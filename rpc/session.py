@@ -7,7 +7,7 @@ or its server refuses, otherwise the very error that the board raised (ArtifactE
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from .relay_process import EXPIRED
 
 if TYPE_CHECKING:
     from tvm.rpc import RPCSession
+
+    from ..compiler.runtime.text import Text
 
 UPLOAD_CHUNK = 1 << 20
 """Bytes sent in one call: the limit on a call's time then does not depend on the artifact's size."""
@@ -162,6 +164,14 @@ class RemoteModel:
     name: str
     load_ms: float
     max_length: int
+
+    def run_texts(self, texts: Sequence[Text], *, truncate: bool = False) -> NDArray[Any]:
+        """The integers for sentences or pairs of them, as ``Model.run_texts`` gives them; the board tokenizes."""
+        doing = f"running {self.name}"
+        output = decode_array(self.session._call(doing, "run_texts", self.name, json.dumps(list(texts)), truncate))
+        if output is None:
+            raise RemoteError(f"{self.session.address}: running {self.name} gave no output")
+        return output
 
     def measure(self, length: int | None, batch: int, count: int, seconds: float) -> dict[str, Any]:
         """Samples of the latency, taken on the board; see :mod:`.sampling` for the request and the answer."""

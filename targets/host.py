@@ -25,6 +25,23 @@ _ARM_CORES: dict[tuple[int, int], tuple[str, frozenset[str]]] = {
     (0x41, 0xD40): ("neoverse-v1", frozenset({"neon", "dotprod", "i8mm", "sve"})),
 }
 
+# Further cores that are known by name only: there is no preset for them, or the LLVM name brings instructions that
+# no canonical feature stands for. 0x4e is NVIDIA.
+_OTHER_ARM_CORES: dict[tuple[int, int], str] = {
+    (0x41, 0xD04): "cortex-a35",
+    (0x41, 0xD05): "cortex-a55",
+    (0x41, 0xD09): "cortex-a73",
+    (0x41, 0xD0A): "cortex-a75",
+    (0x41, 0xD41): "cortex-a78",
+    (0x41, 0xD44): "cortex-x1",
+    (0x41, 0xD49): "neoverse-n2",
+    (0x41, 0xD4F): "neoverse-v2",
+    (0x41, 0xD80): "cortex-a520",
+    (0x41, 0xD81): "cortex-a720",
+    (0x41, 0xD83): "neoverse-v3ae",
+    (0x4E, 0x004): "carmel",
+}
+
 
 def probe_host() -> Target:
     """Return this machine as a target. TargetError when its architecture or system is not supported.
@@ -71,6 +88,12 @@ def arm_cpu(cpuinfo: str, features: frozenset[str]) -> str:
         return "generic"
     core = _ARM_CORES.get((int(implementer[1], 16), int(part[1], 16)))
     return core[0] if core is not None and core[1] <= features else "generic"
+
+
+def arm_core_name(implementer: int, part: int) -> str | None:
+    """Return LLVM's name of the core with these fields of MIDR_EL1, None when it is not known here."""
+    core = _ARM_CORES.get((implementer, part))
+    return core[0] if core is not None else _OTHER_ARM_CORES.get((implementer, part))
 
 
 def _model_name(cpuinfo: str, arch: str) -> str | None:

@@ -23,7 +23,7 @@ PRESETS_FILE = Path(__file__).with_name("presets.toml")
 PRESETS_VARIABLE = "INTBERT_TARGETS"
 
 _INHERITS = "inherits"
-_LISTS = {"features": frozenset, "attributes": tuple}
+_LISTS = {"features": frozenset, "attributes": tuple, "models": tuple}
 _INTEGERS = frozenset({"cores", "memory_mb"})
 _KEYS = frozenset(field.name for field in fields(Target)) - {"name"} | {_INHERITS}
 _REQUIRED = ("description", "arch", "cpu")
@@ -57,8 +57,13 @@ def get_target(name: str, presets: Path | None = None) -> Target:
 
 def list_targets(presets: Path | None = None) -> list[Target]:
     """Return every target: the host first, then the presets in the order of their files."""
+    return [probe_host(), *list_presets(presets)]
+
+
+def list_presets(presets: Path | None = None) -> list[Target]:
+    """Return every target but the host, in the order of their files; any machine can, whatever it is itself."""
     tables = _tables(presets)
-    return [probe_host(), *(_build(name, tables) for name in tables)]
+    return [_build(name, tables) for name in tables]
 
 
 # A table of a presets file, with the file that it came from for error messages.

@@ -40,7 +40,9 @@ class Target:
     ``triple`` and ``cpu`` are LLVM's names (mtriple, mcpu). ``features`` are canonical names (see
     :mod:`.features`), closed under implication on construction. ``cores`` is how many threads are worth
     starting; ``memory_mb`` the RAM in MiB of the smallest machine of the kind, None when they vary.
-    ``attributes`` are further LLVM attributes, such as ``-lse``.
+    ``attributes`` are further LLVM attributes, such as ``-lse``. ``models`` are the beginnings or other whole
+    words of the names that such machines give themselves in their device tree ("Raspberry Pi 4"); the compiler
+    does not need them, choosing a preset does.
 
     Raises TargetError when a field is invalid or a feature does not belong to ``arch``.
     """
@@ -54,6 +56,7 @@ class Target:
     cores: int = 1
     memory_mb: int | None = None
     attributes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -74,6 +77,9 @@ class Target:
         for attribute in self.attributes:
             if not _ATTRIBUTE.fullmatch(attribute):
                 raise self._invalid("attributes", attribute, "LLVM attributes, such as +crc or -lse")
+        for model in self.models:
+            if not model.strip() or not model.isprintable():
+                raise self._invalid("models", model, 'names of machines, such as "Raspberry Pi 4"')
         object.__setattr__(self, "features", close_features(self.arch, self.features))
 
     def _invalid(self, field: str, value: object, expected: str) -> TargetError:

@@ -10,6 +10,7 @@ from typing import Any
 from ...compiler.artifact import artifact_bytes, opened, read_manifest
 from ...errors import RemoteError
 from ..board_session import BoardSession, Terms, board_session
+from ..remote_artifact import load_on
 from . import runner
 from .plan import Plan
 from .sweep import Cell
@@ -30,7 +31,6 @@ class DeviceBenchmarks:
         self._patience = patience
         self._stack = ExitStack()
         self._open: BoardSession | None = None
-        self._uploaded: str | None = None
         with opened(artifact) as folder:
             self._manifest = read_manifest(folder)
 
@@ -46,24 +46,20 @@ class DeviceBenchmarks:
 
     def close(self) -> None:
         """Ends the session that is open."""
-        self._open, self._uploaded = None, None
+        self._open = None
         self._stack.close()
 
     def _measure(self, cell: Cell) -> dict[str, Any]:
         board = self._session(cell.device)
-        session, plan = board.session, cell.plan
-        if self._uploaded is None:
-            session.check(self._artifact)
-            self._uploaded = session.upload(self._artifact, self._show_upload)
-        model = session.load(self._uploaded, plan.threads)
-        measurement = runner.run(model, plan, self._terms.tell)
+        model = load_on(board, self._artifact, cell.plan.threads, self._terms)
+        measurement = runner.run(model, cell.plan, self._terms.tell)
         return {
             "device": cell.device,
             "target": self._manifest.target.name,
             "scheme": self._manifest.scheme,
             "artifact_bytes": artifact_bytes(self._artifact),
             "sent_bytes": board.connection.sent_bytes,
-            "sensors": session.sensors(),
+            "sensors": board.session.sensors(),
             **measurement.to_json(),
         }
 
@@ -89,9 +85,6 @@ class DeviceBenchmarks:
             else:
                 return True
         return False
-
-    def _show_upload(self, sent: int, total: int) -> None:
-        self._terms.tell(f"sending the artifact: {sent / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     def __enter__(self) -> DeviceBenchmarks:
         return self

@@ -116,11 +116,10 @@ def sweep(wanted: Iterable[Cell], file: SweepFile | None, measure: Measure, tell
 def _read(path: Path, artifact: str) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        right = document["schema"] == SCHEMA and all(
-            isinstance(entry["cell"], dict) and "result" in entry for entry in document["cells"]
-        )
+        entries = document["cells"] if document["schema"] == SCHEMA else None
+        right = entries is not None and all(isinstance(each["cell"], dict) and "result" in each for each in entries)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        right = False
+        document, right = {}, False
     if not right:
         raise InputError(f"{path} is not the file of a sweep; choose another --output")
     if document["artifact"] != artifact:

@@ -65,6 +65,21 @@ def test_arm_cores_bring_the_features_that_llvm_says():
         assert of_llvm & {"neon", "dotprod", "i8mm", "sve", "sve2"} == features, cpu
 
 
+@pytest.mark.parametrize(
+    ("implementer", "part", "name"),
+    [(0x41, 0xD08, "cortex-a72"), (0x41, 0xD05, "cortex-a55"), (0x4E, 0x004, "carmel"), (0x41, 0x004, None)],
+)
+def test_arm_core_name(implementer, part, name):
+    assert host.arm_core_name(implementer, part) == name
+
+
+def test_arm_cores_that_are_known_by_name_only_are_llvms():
+    from tvm.target.codegen import llvm_is_valid_cpu
+
+    assert host._OTHER_ARM_CORES.keys().isdisjoint(host._ARM_CORES)
+    assert [cpu for cpu in host._OTHER_ARM_CORES.values() if not llvm_is_valid_cpu(cpu, "aarch64-linux-gnu")] == []
+
+
 @pytest.mark.parametrize(("system", "machine"), [("Darwin", "arm64"), ("Linux", "riscv64")])
 def test_unsupported_host(monkeypatch, system, machine):
     monkeypatch.setattr(platform, "system", lambda: system)

@@ -58,6 +58,11 @@ def test_every_preset_is_listed_the_host_first():
     assert [target.name for target in list_targets()] == NAMES
 
 
+def test_presets_are_listed_on_machines_that_are_no_targets(monkeypatch):
+    monkeypatch.setattr(presets, "probe_host", lambda: pytest.fail("the host was probed"))
+    assert [target.name for target in presets.list_presets()] == NAMES[1:]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_features_are_exactly_what_llvm_compiles_for(name):
     """What an artifact says that it needs is what its code may use: no more features, and no fewer."""
@@ -191,6 +196,9 @@ GOOD = 'description = "d"\narch = "aarch64"\ncpu = "generic"\n'
         pytest.param(f"[x]\n{GOOD}memory_mb = 0", "memory_mb is 0; expected at least 1", id="memory"),
         pytest.param(f'[x]\n{GOOD}features = ["avx2"]', "features is 'avx2'; expected some of neon", id="feature"),
         pytest.param(f'[x]\n{GOOD}attributes = ["lse"]', r"expected LLVM attributes", id="attribute"),
+        pytest.param(f'[x]\n{GOOD}models = [" "]', "models is ' '; expected names of machines", id="model"),
+        pytest.param(f'[x]\n{GOOD}models = ["a\\nb"]', "expected names of machines", id="model-of-two-lines"),
+        pytest.param(f'[x]\n{GOOD}models = "Pi"', "models is 'Pi'; expected a list", id="models"),
         pytest.param(f'[x]\n{GOOD}triple = "x86_64-linux-gnu"', "starts with aarch64-", id="triple"),
         pytest.param('[x]\ndescription = "d"\narch = "mips"\ncpu = "c"', "one of aarch64, x86_64", id="arch"),
         pytest.param('[x]\ndescription = "d"\narch = "aarch64"\ncpu = ""', "an LLVM CPU name", id="cpu"),
