@@ -14,7 +14,7 @@ def read_text(path: str) -> str | None:
     content = b""
     try:
         # A pipe or a device in the file's place must not hold us up.
-        descriptor = os.open(path, os.O_RDONLY  | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
