@@ -16,7 +16,7 @@ PYTHONS := python3 python3.13 python3.12 python3.11 python3.10 python3.14 python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 10))
 UV_VERSION := 0.13.9
 
-.PHONY: help setup test lint format demo bench-peers accuracy-table lock clean distclean
+.PHONY: help setup test soak lint format demo bench-peers accuracy-table lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,10 @@ $(STAMP): pyproject.toml requirements/lock.txt
 
 test: setup ## run the tests
 	@$(PYTHON_IN_VENV) -m pytest
+
+SESSIONS := 200
+soak: setup ## many sessions with a virtual board, its processes killed at random; SESSIONS=200
+	@INTBERT_SOAK_SESSIONS=$(SESSIONS) $(PYTHON_IN_VENV) -m pytest -s tests/devices/test_soak.py
 
 lint: setup ## check style, formatting and types
 	@$(PYTHON_IN_VENV) -m ruff check .

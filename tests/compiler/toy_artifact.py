@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from intbert.compiler.artifact import (
 from intbert.compiler.model import Activation, Architecture, Family, Head, HeadKind
 from intbert.targets import Target, get_target
 from intbert.targets.elf import data_object
-from intbert.targets.features import host_arch
 from intbert.targets.toolchain import linker
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -43,10 +43,24 @@ def expected(
     return rows if per_token else (rows * mask[..., None]).sum(axis=1, dtype=np.int32)
 
 
-def build_toy(folder: Path, kind: HeadKind = HeadKind.MEAN_POOLING, tokenizer: bool = True, **output: object) -> Path:
-    """Writes the artifact into ``folder`` (made here)."""
+class Fault(Enum):
+    """What the kernels of a toy do instead of computing."""
+
+    ENDLESS = "endless"
+    CRASH = "crash"
+
+
+def build_toy(
+    folder: Path,
+    kind: HeadKind = HeadKind.MEAN_POOLING,
+    tokenizer: bool = True,
+    target_name: str = "host",
+    fault: Fault | None = None,
+    **output: object,
+) -> Path:
+    """Writes the artifact into ``folder`` (made here). A toy needs no instruction that a machine may lack."""
     folder.mkdir()
-    target = get_target("host")
+    target = get_target(target_name)
     architecture = Architecture(
         family=Family.BERT,
         hidden=HIDDEN,
@@ -62,7 +76,7 @@ def build_toy(folder: Path, kind: HeadKind = HeadKind.MEAN_POOLING, tokenizer: b
         head=Head(kind),
     )
     manifest = Manifest(
-        target=ArtifactTarget("host", host_arch(), target.triple, ()),
+        target=ArtifactTarget(target_name, target.arch, target.triple, ()),
         scheme="ibert",
         architecture=architecture,
         buckets=BUCKETS,
@@ -74,16 +88,17 @@ def build_toy(folder: Path, kind: HeadKind = HeadKind.MEAN_POOLING, tokenizer: b
         tvm_version="toy",
         ffi_version="toy",
     )
-    _link(_compile(manifest.output.per_token, target), target, folder)
+    _link(_compile(manifest.output.per_token, target, fault), target, folder)
     if tokenizer:
         _tokenizer().save(str(folder / "tokenizer.json"))
     write_manifest(manifest, folder)
     return folder
 
 
-def _compile(per_token: bool, target: Target) -> object:
+def _compile(per_token: bool, target: Target, fault: Fault | None) -> object:
     import tvm
     from tvm import relax, te
+    from tvm import tirx as tir
 
     builder = relax.BlockBuilder()
     for bucket in BUCKETS:
@@ -100,6 +115,18 @@ def _compile(per_token: bool, target: Target) -> object:
                 lambda b, t, h: rows[ids[b, t], h].astype("int32") * scale[h].astype("int32") + types[b, t],
             )
 
+        def crashing(ids, mask, types, rows, scale, shape=shape):
+            far = 1 << 28  # rows beyond the table
+            return te.compute((shape[0], HIDDEN), lambda b, h: rows[ids[b, 0] + far, h].astype("int32") + mask[b, 0])
+
+        def endless(ids, mask, types, rows, scale, shape=shape):
+            # no closed form, so that no compiler can leave the loop out
+            step = te.comm_reducer(lambda a, b: a * a + b, lambda dtype: tir.const(1, dtype), name="step")
+            t, u = te.reduce_axis((0, 1 << 20)), te.reduce_axis((0, 1 << 20))
+            return te.compute(
+                (shape[0], HIDDEN), lambda b, h: step(ids[b, h] + mask[b, h] + types[b, h] + t, axis=[t, u])
+            )
+
         def pooled(ids, mask, types, rows, scale, shape=shape):
             each = tokens(ids, mask, types, rows, scale, shape)
             t = te.reduce_axis((0, shape[1]))
@@ -108,7 +135,9 @@ def _compile(per_token: bool, target: Target) -> object:
         with builder.function(bucket.function, [*inputs, weights]):
             with builder.dataflow():
                 parts = [builder.emit(relax.TupleGetItem(weights, index)) for index in range(2)]
-                result = builder.emit_output(builder.emit_te(tokens if per_token else pooled, *inputs, *parts))
+                computing = tokens if per_token else pooled
+                kernel = {None: computing, Fault.CRASH: crashing, Fault.ENDLESS: endless}[fault]
+                result = builder.emit_output(builder.emit_te(kernel, *inputs, *parts))
             builder.emit_func_output(result)
     return tvm.compile(builder.get(), target=target.tvm())
 

@@ -61,13 +61,17 @@ def unpack_packages(
         ["apt-get", *options, "-qq", "download", *(name for name in names if name not in unneeded)],
         folder=downloads,
     )
-    # dpkg-deb follows links that exist and makes none for /usr-merged folders
+    # dpkg-deb makes no links for /usr-merged folders
     for folder in ("bin", "sbin", "lib"):
         (root / "usr" / folder).mkdir(parents=True, exist_ok=True)
         if not (root / folder).exists():
             (root / folder).symlink_to(f"usr/{folder}")
     for package in sorted(downloads.glob("*.deb")):
-        _run(["dpkg-deb", "-x", str(package), str(root)])
+        archive = work / f"{package.name}.tar"
+        _run(["sh", "-c", 'exec dpkg-deb --fsys-tarfile "$1" >"$2"', "sh", str(package), str(archive)])
+        # `dpkg-deb --extract` would put a folder in the place of such a link
+        _run(["tar", "--keep-directory-symlink", "-xf", str(archive), "-C", str(root)])
+        archive.unlink()
 
 
 def _private_state(source: Source, architecture: str, work: Path) -> list[str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .debian import Source, host_architecture, installed_source, unpack_packages
+from .system_files import furnish
 from .unavailable import UnavailableError
 from .wheels import runtime_requirements, unpack_wheels
 
@@ -26,12 +27,32 @@ CACHE = REPOSITORY / "build" / "virtual-board"
 LOCK_SECONDS = 600
 """How long one test run waits for another that is building the same userland."""
 
-PACKAGES = ("python3", "libstdc++6", "libgcc-s1")
+PACKAGES = (
+    *("python3", "libstdc++6", "libgcc-s1"),
+    # what somebody who logs in over ssh finds
+    *(
+        "base-files",
+        "bash",
+        "coreutils",
+        "dash",
+        "findutils",
+        "grep",
+        "libc-bin",
+        "openssh-sftp-server",
+        "sed",
+        "util-linux",
+    ),
+)
 UNNEEDED = frozenset(
-    {"debconf", "dpkg", "gcc-12-base", "mailcap", "media-types", "mime-support", "perl-base", "tar", "tzdata"}
+    {
+        *("debconf", "dpkg", "gcc-12-base", "mailcap", "media-types", "mime-support", "perl-base", "tar", "tzdata"),
+        *("adduser", "libaudit-common", "libpam-modules", "libpam-modules-bin", "libsemanage2", "libsemanage-common"),
+        *("libcbor0.8", "libfido2-1", "libsepol2", "openssh-client", "passwd", "readline-common", "util-linux-extra"),
+    }
 )
 """What the packages ask for only to be installed by dpkg, or what an interpreter does without."""
 
+_SOURCES = ("debian.py", "system_files.py", "userland.py", "wheels.py")
 _QEMU_NAMES = ("qemu-aarch64-static", "qemu-aarch64")
 
 
@@ -82,7 +103,7 @@ def get_userland() -> Userland:
     """The userland, from the cache if it is there; UnavailableError when this machine cannot make one."""
     source, requirements = installed_source(), runtime_requirements()
     parts = [*vars(source).values(), *PACKAGES, *sorted(UNNEEDED), *requirements]
-    parts += [(Path(__file__).parent / name).read_text() for name in ("debian.py", "userland.py", "wheels.py")]
+    parts += [(Path(__file__).parent / name).read_text() for name in _SOURCES]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / digest
@@ -103,6 +124,7 @@ def _build(source: Source, requirements: tuple[str, ...], folder: Path) -> None:
             unpack_packages(
                 source, host_architecture(), ["qemu-user-static"], frozenset(), work / "qemu", aside / "qemu"
             )
+        furnish(aside / "root", _find_qemu(aside), python_version(aside / "root"))
         (aside / "source").mkdir()
         (aside / "source" / "intbert").symlink_to(REPOSITORY)
         shutil.rmtree(work)

@@ -46,8 +46,8 @@ class Server:
         )
         return Login(Address.parse(host), self.accepted, config=config, **fields)
 
-    def connect(self, **options: str) -> SshConnection:
-        return SshConnection(self.login(**options), SECONDS)
+    def connect(self, **fields: str) -> SshConnection:
+        return SshConnection(self.login(port=None, **fields), SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -193,7 +193,8 @@ def test_the_process_ends_with_its_parent(server: Server, tmp_path: Path) -> Non
     code = (
         "import os, sys, psutil; from pathlib import Path; from intbert.rpc.ssh import Login, SshConnection; "
         "from intbert.rpc.address import Address; "
-        f"SshConnection(Login(Address('board'), Path({str(login.accepted_keys)!r}), config=Path({str(login.config)!r}))); "
+        f"accepted, config = Path({str(login.accepted_keys)!r}), Path({str(login.config)!r}); "
+        "SshConnection(Login(Address('board'), accepted, config=config)); "
         "print(psutil.Process().children()[0].pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path)

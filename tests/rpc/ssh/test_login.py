@@ -101,7 +101,7 @@ def test_a_board_that_never_answers_is_given_up(server: Server) -> None:
 
 def test_jumps_are_followed(server: Server) -> None:
     """The second hop is reached through the first one only: its port is that of the server there."""
-    extra = "Host inner\n  HostName 127.0.0.1\n  Port {}\n  ProxyJump jump\n".format(server.sshd.port)
+    extra = f"Host inner\n  HostName 127.0.0.1\n  Port {server.sshd.port}\n  ProxyJump jump\n"
     with Cable(("127.0.0.1", server.sshd.port)) as cable:
         known = server.folder / "known_hosts"
         known.write_text(known.read_text() + known.read_text().replace(str(server.sshd.port), str(cable.port)))
