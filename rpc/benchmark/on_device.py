@@ -93,7 +93,7 @@ class DeviceBenchmarks:
         self.close()
 
 
-def bench(artifact: Path, device: str, plan: Plan, terms: Terms) -> dict[str, Any]:
+def bench(artifact: Path, device: str, plan: Plan, terms: Terms, patience: float = 0.0) -> dict[str, Any]:
     """One measurement on one device, as JSON."""
-    with DeviceBenchmarks(artifact, terms) as benchmarks:
+    with DeviceBenchmarks(artifact, terms, patience) as benchmarks:
         return benchmarks.measure(Cell(device, plan))
