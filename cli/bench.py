@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,18 +33,18 @@ def bench(
         str | None, typer.Option("--threads", help="Of one inference, or several: 1,4; by default one a physical core.")
     ] = None,
     runs: Annotated[
-        int | None, typer.Option("--runs", min=1, help="Inferences to measure; on a device, at most.")
+        int | None, typer.Option("--runs", min=1, help="Measure so many inferences, however sure the median is.")
     ] = None,
     warmup: Annotated[int, typer.Option("--warmup", min=0, help="Inferences before the measured ones.")] = 10,
     device: Annotated[
         str | None, typer.Option("--device", metavar="NAMES", help="Measure on these boards: pi, or pi,nano.")
     ] = None,
     precision: Annotated[
-        float, typer.Option("--precision", help="On a device: measure until the median is known so well (95 %).")
+        float, typer.Option("--precision", help="Measure until the median is known so well (95 %).")
     ] = 0.01,
-    seconds: Annotated[float, typer.Option("--seconds", help="On a device: measure no longer than this.")] = 60.0,
+    seconds: Annotated[float, typer.Option("--seconds", help="Measure no longer than this.")] = 60.0,
     cool: Annotated[
-        float | None, typer.Option("--cool", metavar="CELSIUS", help="Wait until the board is cooler than this.")
+        float | None, typer.Option("--cool", metavar="CELSIUS", help="Wait until the machine is cooler than this.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -55,38 +55,22 @@ def bench(
 ) -> None:
     """Measure an artifact on this machine, in a process of its own, or on boards."""
     lengths, counts = _numbers("--length", length), _numbers("--threads", threads)
-    if device is None:
-        if len(lengths) > 1 or len(counts) > 1 or output is not None:
-            raise typer.BadParameter("several lengths or thread counts, and --output, need --device")
-        _here(artifact, lengths[0], batch, counts[0], runs or 100, warmup, as_json)
-        return
+    if device is None and (len(lengths) > 1 or len(counts) > 1 or output is not None):
+        raise typer.BadParameter("several lengths or thread counts, and --output, need --device")
 
     from ..rpc.benchmark import Plan
+    from ..rpc.benchmark.here import bench_here
 
-    most = 1000 if runs is None else runs
-    plan = Plan(
-        batch=batch,
-        warmup=warmup,
-        precision=precision,
-        least_runs=min(30, most),
-        most_runs=most,
-        seconds=seconds,
-        cool_below=cool,
-    )
+    limits = {} if runs is None else {"least_runs": runs, "most_runs": runs}
+    plan = Plan(batch=batch, warmup=warmup, precision=precision, seconds=seconds, cool_below=cool, **limits)
+    if device is None:
+        with console.steps() as step:
+            step("measuring")
+            result = bench_here(artifact, replace(plan, length=lengths[0], threads=counts[0]))
+        _print_one(result, as_json)
+        return
     names = [name.strip() for name in device.split(",")]
     _on_devices(artifact, names, lengths, counts, plan, output, wait, as_json)
-
-
-def _here(
-    artifact: Path, length: int | None, batch: int, threads: int | None, runs: int, warmup: int, as_json: bool
-) -> None:
-    from ..compiler.measure import Request, measure
-
-    result = asdict(measure(Request(str(artifact), length, batch, threads, runs, warmup)))
-    if as_json:
-        console.print_json(result)
-    else:
-        console.print_table(("", ""), [(name, console.cell(value)) for name, value in result.items()])
 
 
 def _on_devices(

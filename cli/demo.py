@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 SENTENCES = PACKAGE / "benchmarks" / "sentences.txt"
+RUNS = 100
 LENGTHS = (32, 128)
 BOARD = "rpi4"
 BUILD = Path("build") / "demo"
@@ -109,9 +110,10 @@ def _cached(
 def _compare(source: Path, artifact: Path) -> None:
     import numpy as np
 
-    from ..compiler.measure import Request, measure
     from ..compiler.runtime import load
     from ..quantization import load_float_model
+    from ..rpc.benchmark import Plan
+    from ..rpc.benchmark.here import bench_here
 
     model = load(artifact)
     integer = model(TEXTS)
@@ -120,11 +122,11 @@ def _compare(source: Path, artifact: Path) -> None:
 
     rows = []
     for length in console.progress(LENGTHS, "Measuring latency and memory", len(LENGTHS)):
-        ours = measure(Request(str(artifact), length=length))
-        theirs = demo_float.measure_in_child(source, length, ours.threads)
+        ours = bench_here(artifact, Plan(length=length, least_runs=RUNS, most_runs=RUNS))
+        theirs = demo_float.measure_in_child(source, length, ours["threads"])
         rows.append(("PyTorch float32", *theirs.values()))
-        percentiles = (ours.p50_ms, ours.p90_ms, ours.p99_ms)
-        rows.append(("intbert W8A8", length, *percentiles, ours.artifact_bytes / 1e6, ours.peak_rss_mb))
+        percentiles = (ours[name] for name in ("p50_ms", "p90_ms", "p99_ms"))
+        rows.append(("intbert W8A8", length, *percentiles, ours["artifact_bytes"] / 1e6, ours["peak_rss_mb"]))
     columns = ("model", "tokens", "p50 ms", "p90 ms", "p99 ms", "size MB", "peak memory MB")
     console.print_table(columns, rows, title=f"all-MiniLM-L6-v2, batch 1, {model.threads} thread(s), this machine")
     print()

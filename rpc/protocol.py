@@ -14,6 +14,7 @@ import io
 import json
 import socket
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -86,5 +87,10 @@ def encode_error(error: errors.IntbertError) -> str:
 def decode_error(answer: str, where: str) -> errors.IntbertError:
     """The error of an answer, of the class that the board raised, its message preceded by ``where``."""
     document = json.loads(answer)
+    return error_of({**document, "message": f"{where}: {document['message']}"})
+
+
+def error_of(document: Mapping[str, str]) -> errors.IntbertError:
+    """The error that ``document`` stands for; RemoteError where the class is unknown on this side."""
     kind = getattr(errors, document["error"], errors.RemoteError)
-    return kind(f"{where}: {document['message']}")
+    return kind(document["message"])

@@ -173,6 +173,15 @@ class RemoteModel:
             raise RemoteError(f"{self.session.address}: running {self.name} gave no output")
         return output
 
+    @property
+    def where(self) -> str:
+        """The board, in words."""
+        return self.session.address
+
+    def conditions(self) -> dict[str, Any]:
+        """The board's conditions now."""
+        return self.session.conditions()
+
     def measure(self, length: int | None, batch: int, count: int, seconds: float) -> dict[str, Any]:
         """Samples of the latency, taken on the board; see :mod:`.sampling` for the request and the answer."""
         request = {"length": length, "batch": batch, "count": count, "seconds": seconds}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from ...errors import RemoteError
-from ..session import RemoteModel
 from .measurement import Measurement, Sample
 from .plan import Plan
 from .statistics import summarize
@@ -18,7 +18,25 @@ COOL_POLL_SECONDS = 2.0
 Tell = Callable[[str], None]
 
 
-def run(model: RemoteModel, plan: Plan, tell: Tell) -> Measurement:
+class Measurable(Protocol):
+    """A loaded model, here or on a board. ``where``: the machine, in words; ``load_ms``: what loading it took."""
+
+    @property
+    def where(self) -> str: ...
+
+    @property
+    def load_ms(self) -> float: ...
+
+    def measure(self, length: int | None, batch: int, count: int, seconds: float) -> dict[str, Any]:
+        """What :func:`..sampling.measure` gives there."""
+        ...
+
+    def conditions(self) -> dict[str, Any]:
+        """The machine's :class:`..telemetry.Conditions` now, as JSON."""
+        ...
+
+
+def run(model: Measurable, plan: Plan, tell: Tell) -> Measurement:
     """Warms up, waits for the board to be cool if asked, and measures.
 
     Raises RemoteError when the board is not cool in time, and what the session raises.
@@ -61,12 +79,11 @@ def why_stop(samples: list[Sample], plan: Plan, seconds_left: float) -> str | No
     return None
 
 
-def wait_until_cool(model: RemoteModel, below: float, seconds: float, tell: Tell) -> None:
+def wait_until_cool(model: Measurable, below: float, seconds: float, tell: Tell) -> None:
     """Waits until the board's temperature is below ``below`` degrees Celsius."""
     deadline = time.monotonic() + seconds
     while True:
-        temperature = model.session.conditions()["temperature_c"]
-        name = model.session.address
+        temperature, name = model.conditions()["temperature_c"], model.where
         if temperature is None:
             raise RemoteError(f"{name} has no temperature sensor to wait for; measure without --cool")
         if temperature < below:

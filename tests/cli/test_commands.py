@@ -88,10 +88,11 @@ def test_run_table(intbert: Run, toy: Path):
 
 def test_bench(intbert: Run, intbert_json: Json, toy: Path):
     document = intbert_json("bench", toy, "--runs", 5, "--length", 8, "--batch", 4, "--threads", 1)
-    assert set(document) == {
-        "p50_ms", "p90_ms", "p99_ms", "mean_ms", "runs", "length", "batch", "threads", "peak_rss_mb",
-        "artifact_bytes", "target", "scheme",
-    }  # fmt: skip
+    assert {"p50_ms", "p90_ms", "p99_ms", "mean_ms", "peak_rss_mb", "artifact_bytes", "target", "scheme"} <= set(
+        document
+    )
+    assert document["device"] == "this machine"
+    assert len(document["samples"]) == 5
     assert (document["runs"], document["length"], document["batch"], document["threads"]) == (5, 8, 4, 1)
     assert "p50_ms" in intbert("bench", toy, "--runs", 1).stdout
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from intbert.errors import InputError, RemoteError
 from intbert.rpc.benchmark import Measurement, Plan, Sample, run
 from intbert.rpc.benchmark.runner import wait_until_cool
-from intbert.rpc.session import RemoteModel
 
 
 @dataclass
@@ -22,11 +21,7 @@ class Board:
     temperatures: list[float | None] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
     load_ms: float = 7.0
-    address: str = "pi"
-
-    @property
-    def session(self) -> Board:
-        return self
+    where: str = "pi"
 
     def conditions(self) -> dict[str, Any]:
         return {"temperature_c": self.temperatures.pop(0) if len(self.temperatures) > 1 else self.temperatures[0]}
@@ -49,7 +44,7 @@ class Board:
 
 
 def measured(board: Board, plan: Plan) -> Measurement:
-    return run(cast(RemoteModel, board), plan, lambda message: None)
+    return run(board, plan, lambda message: None)
 
 
 def test_steady_samples_are_enough_at_once() -> None:
@@ -117,7 +112,7 @@ def test_a_cool_board_is_not_waited_for() -> None:
 
 def test_a_board_without_a_sensor_cannot_be_waited_for() -> None:
     with pytest.raises(RemoteError, match="pi has no temperature sensor to wait for"):
-        wait_until_cool(cast(RemoteModel, Board([5.0], temperatures=[None])), 50.0, 1.0, lambda message: None)
+        wait_until_cool(Board([5.0], temperatures=[None]), 50.0, 1.0, lambda message: None)
 
 
 @pytest.mark.parametrize(
