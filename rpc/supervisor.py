@@ -51,8 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
     supervisor = os.getpid()
     server = os.fork()
     if server == 0:
+        os.setpgid(0, 0)
         die_with_parent(supervisor)
         _serve(lease, options.home, folder)
+    with suppress(OSError):  # the child has done so itself, or is gone
+        os.setpgid(server, server)  # here too: the group must be there when it has to be ended
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the closing input tells it too
     try:
@@ -67,7 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(lease: Lease, home: Path, folder: Path) -> NoReturn:
     """The child: becomes the server, in a process group of its own."""
-    os.setsid()
     lease.close_in_child()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ["TMPDIR"] = str(folder)

@@ -164,3 +164,12 @@ def test_a_lease_whose_holder_is_just_writing_is_taken_all_the_same(tmp_path: Pa
     holder = second.acquire("bob", 0.0)
     assert holder is not None
     assert holder.name == "somebody"
+
+
+def test_a_host_that_hangs_up_at_once(home: Path) -> None:
+    """The server's process group has to be there from the first moment: it may have to be ended then."""
+    for index in range(3):
+        command = [sys.executable, "-m", "intbert.rpc.supervisor", "--home", str(home), "--session", f"s{index}"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
+        assert done.returncode == 0, done.stderr
+        assert sessions(home) == []
