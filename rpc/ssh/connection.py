@@ -18,20 +18,22 @@ from .login import Login
 
 MARGIN_SECONDS = 10.0
 """What the process may take beyond the limit that it keeps itself."""
+SILENCE_SECONDS = 15.0
+"""ssh asks the board every few seconds; TCP alone would wait for many minutes."""
 STEPS_OF_CONNECTING = 4
 """The TCP connection, the greeting, the keys and the login each have the limit."""
 STOP_SECONDS = 1.0
 
 
 class SshConnection:
-    """Logs in to a board; ``seconds`` bound each step of it.
+    """Logs in to a board; ``seconds`` bound each step of it, ``silence`` is how long a living board may say nothing.
 
     Raises:
         DeviceError: the ssh configuration makes no sense.
         HostKeyError, AuthenticationError, RemoteError: see :class:`.client.SshClient`.
     """
 
-    def __init__(self, login: Login, seconds: float = 20.0) -> None:
+    def __init__(self, login: Login, seconds: float = 20.0, silence: float = SILENCE_SECONDS) -> None:
         self.address = str(login.address)
         ours, theirs = socket.socketpair()
         self._pipe = Pipe(ours.detach())
@@ -44,7 +46,7 @@ class SshConnection:
             )
         self._sent = 0
         try:
-            self._pipe.send((login, seconds))
+            self._pipe.send((login, seconds, silence))
             self._answer("connecting", None, seconds * STEPS_OF_CONNECTING)
         except BaseException:
             self.close()

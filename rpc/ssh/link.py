@@ -19,8 +19,6 @@ from .client import SshClient
 
 BEAT_SECONDS = 2.0
 """How often a started program hears that the connection lives."""
-SILENCE_SECONDS = 15.0
-"""A board that answers no question of ssh's own for so long is lost."""
 MOST_OUTPUT = 1 << 24
 """Bytes of a command's output that are kept."""
 CHUNK = 1 << 16
@@ -44,7 +42,9 @@ class Board:
 class Link:
     """The operations of :class:`..connection.Connection`, in the process that owns the ssh connection."""
 
-    def __init__(self, client: SshClient, name: str) -> None:
+    def __init__(self, client: SshClient, name: str, silence: float) -> None:
+        """``silence``: a board that answers no question of ssh's own for so many seconds is lost."""
+        self._silence = silence
         self._client = client
         self._transport = client.transport
         self._board = Board(name)
@@ -166,7 +166,7 @@ class Link:
                 answered.set()
 
             _in_background(ask)
-            if not answered.wait(SILENCE_SECONDS):
+            if not answered.wait(self._silence):
                 self._transport.close()
                 return
             time.sleep(BEAT_SECONDS)

@@ -1,9 +1,9 @@
 """The process that owns one ssh connection: ``python -m intbert.rpc.ssh.process DESCRIPTOR``.
 
 TVM's RPC client waits for a board while it holds Python's global lock, so nothing that carries its bytes may live in
-its own process. This one takes requests over a pair of sockets: first a ``(Login, seconds)``, then ``(operation,
-arguments)``; it answers each with ``("done", value)`` or ``("error", type, message)``, and before that with any
-number of ``("progress", sent, total)``. It ends when the other end closes.
+its own process. This one takes requests over a pair of sockets: first ``(Login, seconds, silence)``, then
+``(operation, arguments)``; it answers each with ``("done", value)`` or ``("error", type, message)``, and before that
+with any number of ``("progress", sent, total)``. It ends when the other end closes.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from typing import Any
 from ...errors import IntbertError
 from .client import SshClient
 from .link import Link
-from .login import Login
 
 
 def main(descriptor: int) -> None:
     """Serves until the other end closes."""
     logging.getLogger("paramiko").addHandler(logging.NullHandler())  # its errors reach the user through ours
     pipe = Pipe(descriptor)
-    login, seconds = pipe.recv()
+    login, seconds, silence = pipe.recv()
     try:
-        link = Link(_connected(login, seconds), login.address.host)
+        link = Link(SshClient(login, seconds), login.address.host, silence)
     except IntbertError as error:
         _refuse(pipe, error)
         return
@@ -43,10 +42,6 @@ def main(descriptor: int) -> None:
             pipe.send(("error", "RemoteError", f"{login.address}: {operation}: {type(error).__name__}: {error}"))
         else:
             pipe.send(("done", value))
-
-
-def _connected(login: Login, seconds: float) -> SshClient:
-    return SshClient(login, seconds)
 
 
 def _send(pipe: Pipe, link: Link, file: Path, to: str, seconds: float) -> None:
