@@ -11,7 +11,23 @@ from typer.core import TyperGroup
 
 from ..compiler.staging import is_disk_full
 from ..errors import IntbertError
-from . import bench, compile, device, diff, doctor, eval, finetune, import_, inspect, quantize, recipes, run, targets
+from . import (
+    bench,
+    compile,
+    deploy,
+    device,
+    diff,
+    doctor,
+    eval,
+    finetune,
+    import_,
+    inspect,
+    profile,
+    quantize,
+    recipes,
+    run,
+    targets,
+)
 
 DEBUG = "--debug"
 
@@ -71,11 +87,13 @@ for command in (
     compile,
     run,
     bench,
+    profile,
     eval,
     diff,
     inspect,
     targets,
     device,
+    deploy,
     doctor,
 ):
     command.register(app)

@@ -29,7 +29,7 @@ Answer = bytes | str
 CALLABLE = (
     *("features", "free_bytes", "conditions", "sensor_inventory"),
     *("missing", "write", "commit", "place"),
-    *("load", "run", "run_texts", "measure"),
+    *("load", "run", "run_texts", "measure", "profile"),
 )
 """The methods of :class:`Board` that a session can call."""
 
@@ -104,6 +104,13 @@ class Board:
         from .sampling import Request, measure
 
         return json.dumps(measure(self._model(name), self.sensors, Request(**json.loads(request)))).encode()
+
+    def profile(self, name: str, request: str) -> bytes:
+        """JSON: a :class:`.Profile` of the loaded artifact ``name``; ``request`` is a ProfileRequest as JSON."""
+        from ..compiler.profile import ProfileRequest
+        from ..compiler.runtime.profiling import profile
+
+        return json.dumps(profile(self._model(name), ProfileRequest(**json.loads(request))).to_json()).encode()
 
     def run(self, name: str, input_ids: bytes, attention_mask: bytes, token_type_ids: bytes) -> bytes:
         """The integer output of the loaded artifact ``name``; arrays are .npy, an absent one is no bytes."""

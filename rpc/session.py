@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ..compiler.artifact import check_processor, file_sha256, opened, read_manifest
+from ..compiler.profile import Profile, ProfileRequest
 from ..errors import ArtifactError, IntbertError, RemoteError
 from .board import PREFIX
 from .protocol import decode_array, decode_error, encode_array
@@ -188,6 +189,13 @@ class RemoteModel:
         doing = f"measuring {self.name}"
         limit = self.session.timeout + seconds
         return json.loads(self.session._call(doing, "measure", self.name, json.dumps(request), seconds=limit))
+
+    def profile(self, request: ProfileRequest) -> Profile:
+        """How long each operator takes on the board, see :func:`..compiler.runtime.profiling.profile`."""
+        doing = f"profiling {self.name}"
+        limit = self.session.timeout + request.seconds
+        answer = self.session._call(doing, "profile", self.name, json.dumps(asdict(request)), seconds=limit)
+        return Profile.from_json(json.loads(answer))
 
     def run(
         self,

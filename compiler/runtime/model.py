@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..artifact import LIBRARY_FILE, Bucket, Manifest, check_machine, opened, re
 from ..model import TOKENIZER_FILE
 from .floats import to_float
 from .inputs import Tokens, check_tokens, plan
-from .shapes import CompiledShape, VirtualMachine
+from .shapes import CompiledShape, Instrument, VirtualMachine
 from .text import Text, Tokenizer, pad
 from .threads import Threads, check_threads
 
@@ -123,6 +124,12 @@ class Model:
         tokens = check_tokens(self.manifest.architecture, input_ids, attention_mask, token_type_ids)
         rows, length = tokens.ids.shape
         return self._run_tokens(tokens, [length] * rows)
+
+    @contextmanager
+    def instrumented(self, instrument: Instrument) -> Iterator[None]:
+        """Inside the block ``instrument`` hears of every call that inferences make; other threads' ones wait."""
+        with self._lock, self._machine.instrumented(instrument):
+            yield
 
     def to_float(self, integers: NDArray[Any]) -> NDArray[np.float32]:
         """What the integers of :meth:`run` stand for; divided by their length where the model normalizes."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from .library import tvm_runtime
 from .weights import ALIGNMENT, mapped_weights
 
 _CPU, _FIRST_DEVICE, _POOLED_ALLOCATOR = 1, 0, 2
+
+Instrument = Callable[..., int]
+"""Takes the function that is called, its name, whether this is before the call, what it returned (None before it),
+and its arguments; returns 0."""
 
 # The dynamic loader takes a path that it knows for the library that it loaded from there, even when another
 # one lies there by now. So a path that was seen with another content is opened under a name of its own.
@@ -52,6 +57,15 @@ class VirtualMachine:
         except (RuntimeError, ValueError, AttributeError, OSError) as error:
             raise ArtifactError(f"{path} cannot be loaded ({_first_line(error)}); compile it again") from error
         self._weights = mapped_weights(path, self._manifest.weights)
+
+    @contextmanager
+    def instrumented(self, instrument: Instrument) -> Iterator[None]:
+        """Has the machine call ``instrument`` before and after every call that it makes, until the block ends."""
+        self._functions["set_instrument"](instrument)
+        try:
+            yield
+        finally:
+            self._functions["set_instrument"](None)
 
     def shape(self, bucket: Bucket) -> CompiledShape:
         """The function compiled for ``bucket``."""

@@ -18,7 +18,7 @@ from .conftest import Run
 
 Json = Callable[..., Any]
 
-COMMANDS = ("recipes", "quantize", "compile", "run", "bench", "eval", "inspect", "targets", "doctor")
+COMMANDS = ("recipes", "quantize", "compile", "run", "bench", "profile", "eval", "inspect", "targets", "doctor")
 
 
 def test_help_names_every_command(intbert: Run):

@@ -215,6 +215,14 @@ def test_running_and_measuring(intbert: Run, intbert_json: Document, pi: BoardDo
     assert "samples" not in shown
 
 
+def test_profiling(intbert: Run, intbert_json: Document, pi: BoardDouble, toy: Path) -> None:
+    result = intbert_json("profile", toy, "--device", "pi", "--runs", "2", "--length", "8", "--threads", "1")
+    assert (result["device"], result["runs"], result["length"]) == ("pi", 2, 8)
+    assert [(o["name"], o["calls"]) for o in result["operators"]] == [("pooled", 1)]
+    assert "outside the operators" in intbert("profile", toy, "--device", "pi", "--runs", "1").stdout
+    assert "did you mean pi?" in refusal(intbert, "profile", toy, "--device", "pie")
+
+
 def test_a_sweep_shows_what_failed_and_goes_on(intbert: Run, pi: BoardDouble, toy: Path, tmp_path: Path) -> None:
     output = tmp_path / "sweep.json"
     options = ["--device", "pi", "--lengths", "8,4096", "--threads", "1,2", "--runs", "2", "--output", output]

@@ -119,6 +119,13 @@ def test_a_benchmark_has_conditions_for_every_sample(desk: Desk, pi: SshBoard, t
     assert result["target"] == "aarch64"
 
 
+def test_a_profile_of_the_board(desk: Desk, pi: SshBoard, toy: Path) -> None:
+    found = desk.json("profile", toy, "--device", "pi", "--length", "8", "--runs", "2")
+    assert found["device"] == "pi"
+    assert sum(operator["calls"] for operator in found["operators"]) >= 1
+    assert found["uninstrumented_p50_ms"] > 0
+
+
 def test_samples_taken_while_throttled_are_flagged_and_do_not_count(desk: Desk, pi: SshBoard, toy: Path) -> None:
     firmware = pi.sys / "class/thermal/cooling_device0"
     firmware.mkdir(parents=True)

@@ -1,0 +1,136 @@
+"""A profile: how long each operator of an artifact takes. Measured by :mod:`.runtime.profiling`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class ProfileRequest:
+    """``runs`` inferences of ``batch`` rows of ``length`` tokens (None: of the longest bucket); fewer, but at least
+    one, when ``seconds`` are over before. Raises InputError for what cannot be run."""
+
+    length: int | None = None
+    batch: int = 1
+    runs: int = 20
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("length", self.length), ("batch", self.batch), ("runs", self.runs)):
+            if value is not None and value < 1:
+                raise InputError(f"profile: {name} is {value}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class OperatorTime:
+    """One operator in one inference: ``calls``, and the ``ms`` that all of them take together, a mean over the runs.
+
+    ``name`` is the manifest's; ``kernel`` is the function of the library that runs it, the same one for all operators
+    that differ in their constants only. ``strategy``: how the kernel is scheduled, None where the manifest does not
+    say; ``name`` is then the kernel's.
+    """
+
+    name: str
+    kernel: str
+    strategy: str | None
+    calls: int
+    ms: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where the time of an inference goes.
+
+    ``operators``: the slowest first; ``steps``: how many calls the virtual machine makes, of operators and of its own
+    functions; ``instrumented_ms``: the mean of the inferences in which they were timed; ``instrumentation_ms``: by how
+    much timing prolongs an inference, the fastest with it less the fastest without; ``uninstrumented_p50_ms``: the
+    median without it, of inferences that took turns with the timed ones.
+    """
+
+    operators: tuple[OperatorTime, ...]
+    steps: int
+    instrumented_ms: float
+    instrumentation_ms: float
+    uninstrumented_p50_ms: float
+    length: int
+    batch: int
+    threads: int
+    runs: int
+
+    def __post_init__(self) -> None:
+        if self._inside > self.instrumented_ms * (1 + 1e-9):
+            raise ValueError(f"operators take {self._inside} ms of an inference of {self.instrumented_ms} ms")
+        if self.total_ms <= 0:
+            raise ValueError(f"instrumentation takes {self.instrumentation_ms} of {self.instrumented_ms} ms")
+        if sum(operator.calls for operator in self.operators) > self.steps:
+            raise ValueError(f"operators are called more often than the {self.steps} steps of an inference")
+
+    @property
+    def total_ms(self) -> float:
+        """The mean of an inference, the instrumentation taken off."""
+        return self.instrumented_ms - self.instrumentation_ms
+
+    @property
+    def outside_ms(self) -> float:
+        """What of the total is in no operator: the virtual machine, preparing inputs, copying the output.
+
+        The little of the instrumentation that falls within operators is taken off here.
+        """
+        return self.total_ms - self._inside
+
+    @property
+    def _inside(self) -> float:
+        return sum(operator.ms for operator in self.operators)
+
+    def share(self, ms: float) -> float:
+        """``ms`` as a part of the total: those of all operators and of what is outside them are 1 together."""
+        return ms / self.total_ms
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document; what is derived from other numbers is in it too."""
+        operators = [{**asdict(operator), "share": self.share(operator.ms)} for operator in self.operators]
+        return {
+            "length": self.length,
+            "batch": self.batch,
+            "threads": self.threads,
+            "runs": self.runs,
+            "uninstrumented_p50_ms": self.uninstrumented_p50_ms,
+            "instrumented_ms": self.instrumented_ms,
+            "instrumentation_ms": self.instrumentation_ms,
+            "steps": self.steps,
+            "total_ms": self.total_ms,
+            "outside_ms": self.outside_ms,
+            "operators": operators,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Profile:
+        """The inverse of :meth:`to_json`."""
+        stored = {name: document[name] for name in cls.__dataclass_fields__ if name != "operators"}
+        fields = OperatorTime.__dataclass_fields__
+        operators = (OperatorTime(**{name: entry[name] for name in fields}) for entry in document["operators"])
+        return cls(tuple(operators), **stored)
+
+
+def slowest_first(operators: Iterable[OperatorTime]) -> tuple[OperatorTime, ...]:
+    """One entry for each name, kernel and strategy, calls and times added up, ordered by time."""
+    added: dict[tuple[str, str, str | None], OperatorTime] = {}
+    for operator in operators:
+        key = (operator.name, operator.kernel, operator.strategy)
+        so_far = added.get(key)
+        if so_far is not None:
+            operator = replace(operator, calls=so_far.calls + operator.calls, ms=so_far.ms + operator.ms)
+        added[key] = operator
+    return tuple(sorted(added.values(), key=lambda operator: -operator.ms))
+
+
+def across_layers(operators: Iterable[OperatorTime]) -> tuple[OperatorTime, ...]:
+    """As :func:`slowest_first`, what the layers have in common as one entry: ``layers.*.attention``."""
+    return slowest_first(
+        replace(operator, name=re.sub(r"^layers\.\d+\.", "layers.*.", operator.name)) for operator in operators
+    )

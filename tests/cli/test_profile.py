@@ -1,0 +1,65 @@
+"""``intbert profile`` on this machine; on a board: test_devices.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from intbert.compiler.artifact import MANIFEST_FILE
+
+from ..compiler.toy_artifact import BUCKETS, build_toy
+from .conftest import Run
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """A toy whose manifest says what its operator is."""
+    folder = build_toy(tmp_path / "named")
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    manifest["strategies"] = [
+        {"operator": f"{bucket.function}/layers.0.sum", "strategy": "plain", "rejected": []} for bucket in BUCKETS
+    ]
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+    return folder
+
+
+def test_document(intbert_json: Callable[..., Any], named: Path) -> None:
+    document = intbert_json("profile", named, "--length", 8, "--batch", 4, "--threads", 1, "--runs", 3)
+    (operator,) = document["operators"]
+    assert (operator["name"], operator["kernel"], operator["strategy"]) == ("layers.0.sum", "pooled1", "plain")
+    assert operator["calls"] == 1
+    assert operator["share"] == pytest.approx(operator["ms"] / document["total_ms"])
+    assert operator["ms"] + document["outside_ms"] == pytest.approx(document["total_ms"])
+    assert document["total_ms"] + document["instrumentation_ms"] == pytest.approx(document["instrumented_ms"])
+    kept = {name: document[name] for name in ("device", "length", "batch", "threads", "runs")}
+    assert kept == {"device": "this machine", "length": 8, "batch": 4, "threads": 1, "runs": 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [([], "layers.*.sum"), (["--layers"], "layers.0.sum")], ids=["together", "layers"]
+)
+def test_table(intbert: Run, named: Path, options: list[str], name: str) -> None:
+    result = intbert("profile", named, "--runs", 2, *options)
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    (row,) = [line for line in lines if line[:1] == [name]]
+    assert (row[1], row[2], row[-1]) == ("pooled2", "1", "plain")
+    assert any(line[:3] == ["outside", "the", "operators"] for line in lines)
+    (total,) = [line for line in lines if line[:1] == ["total"]]
+    assert total[-1] == "100.0%"
+    assert any(line[:1] == ["uninstrumented_p50_ms"] for line in lines)
+
+
+def test_a_length_that_no_bucket_holds(intbert: Run, toy: Path) -> None:
+    result = intbert("profile", toy, "--length", 99)
+    assert result.exit_code == 1
+    assert result.stderr == "intbert: 99 tokens, the artifact's largest bucket holds 16\n"
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("option", ["--length", "--batch", "--runs"])
+def test_counts_start_at_one(intbert: Run, toy: Path, option: str) -> None:
+    assert intbert("profile", toy, option, 0).exit_code == 2

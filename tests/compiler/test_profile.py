@@ -1,0 +1,67 @@
+"""A profile as data: what must hold of it, its JSON, and operators that layers have in common."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from intbert.compiler.profile import OperatorTime, Profile, ProfileRequest, across_layers, slowest_first
+from intbert.errors import InputError
+
+OPERATORS = (
+    OperatorTime("layers.1.attention", "attention", "vnni", 1, 3.0),
+    OperatorTime("layers.0.attention", "attention", "vnni", 1, 2.0),
+    OperatorTime("layers.0.output", "linear1", "vnni", 1, 1.5),
+    OperatorTime("layers.1.output", "linear2", "plain", 1, 1.0),
+    OperatorTime("layers", "tanh", None, 1, 0.25),
+)
+PROFILE = Profile(OPERATORS, 20, 12.0, 2.0, 9.5, length=16, batch=1, threads=2, runs=7)
+
+
+def test_operators_and_what_is_outside_them_are_the_total() -> None:
+    assert PROFILE.total_ms == 10.0
+    assert PROFILE.outside_ms == 10.0 - 7.75
+    assert sum(PROFILE.share(o.ms) for o in OPERATORS) + PROFILE.share(PROFILE.outside_ms) == pytest.approx(1)
+
+
+def test_json_and_back() -> None:
+    document = json.loads(json.dumps(PROFILE.to_json()))
+    assert Profile.from_json(document) == PROFILE
+    assert document["total_ms"] == 10.0
+    assert document["operators"][0]["share"] == 0.3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"instrumented_ms": 7.0}, id="operators-longer-than-the-inference"),
+        pytest.param({"instrumentation_ms": 12.0}, id="nothing-left"),
+        pytest.param({"steps": 4}, id="more-calls-than-steps"),
+    ],
+)
+def test_a_profile_that_cannot_be(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"operators|instrumentation"):
+        replace(PROFILE, **change)
+
+
+def test_layers_are_added_up() -> None:
+    """But not what they do differently: another kernel or strategy is another entry."""
+    assert across_layers(OPERATORS) == (
+        OperatorTime("layers.*.attention", "attention", "vnni", 2, 5.0),
+        OperatorTime("layers.*.output", "linear1", "vnni", 1, 1.5),
+        OperatorTime("layers.*.output", "linear2", "plain", 1, 1.0),
+        OperatorTime("layers", "tanh", None, 1, 0.25),
+    )
+
+
+def test_slowest_first() -> None:
+    assert slowest_first(reversed(OPERATORS)) == OPERATORS
+
+
+@pytest.mark.parametrize("change", [{"length": 0}, {"batch": 0}, {"runs": 0}], ids=str)
+def test_requests_of_nothing(change: dict[str, int]) -> None:
+    (name,) = change
+    with pytest.raises(InputError, match=f"{name} is 0; it must be at least 1"):
+        ProfileRequest(**change)
