@@ -7,8 +7,10 @@ or its server refuses, otherwise the very error that the board raised (ArtifactE
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 UPLOAD_CHUNK = 1 << 20
 """Bytes sent in one call: the limit on a call's time then does not depend on the artifact's size."""
+
+_TCP_CLOSE, _TCP_CLOSE_WAIT = 7, 8
+"""States of a TCP connection (Linux: include/net/tcp_states.h)."""
 
 
 @dataclass(frozen=True)
@@ -226,13 +231,30 @@ def connect(host: str, port: int, key: str, *, timeout: float = 30.0, name: str 
     from tvm import rpc
 
     relay = Relay(host, port, timeout, name)
+    before = _open_descriptors()
     try:
         with _bounded(relay, "connecting", timeout):
             remote = rpc.connect("127.0.0.1", relay.port, key=key)
     except BaseException:
         relay.close()
+        _close_forgotten(before)
         raise
     return Session(remote, relay, timeout)
+
+
+def _open_descriptors() -> set[int]:
+    listed = list(Path("/proc/self/fd").iterdir())
+    return {int(entry.name) for entry in listed if entry.is_symlink()}  # not that of the listing, which is closed
+
+
+def _close_forgotten(before: set[int]) -> None:
+    """Closes the socket that TVM forgets when its handshake fails: one of the loopback, new, whose far end is gone."""
+    for descriptor in _open_descriptors() - before:
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
+            if end.family == socket.AF_INET and end.getsockname()[0] == "127.0.0.1":
+                state = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+                if state in (_TCP_CLOSE, _TCP_CLOSE_WAIT):
+                    os.close(descriptor)
 
 
 @contextmanager

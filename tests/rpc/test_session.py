@@ -112,6 +112,28 @@ def test_wrong_key_is_refused(server: ServerProcess) -> None:
     assert_serves(server)
 
 
+def test_a_connection_that_fails_leaves_no_socket(server: ServerProcess) -> None:
+    """TVM forgets its own when the far end closes in the middle of the handshake."""
+    assert_serves(server)  # what TVM opens when it is first used stays open
+    before = psutil.Process().num_fds()
+    for _ in range(3):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def hang_up(listener: socket.socket = listener) -> None:
+                connection, _ = listener.accept()
+                connection.recv(4)
+                connection.close()
+
+            thread = threading.Thread(target=hang_up)
+            thread.start()
+            with pytest.raises(RemoteError):
+                connect("127.0.0.1", listener.getsockname()[1], "key", timeout=30.0)
+            thread.join()
+    with pytest.raises(RemoteError, match="refused the key"):
+        connect(server.host, server.port, "not the key")
+    assert psutil.Process().num_fds() == before
+
+
 def test_client_that_is_not_one_of_tvm_is_dropped(server: ServerProcess) -> None:
     with socket.create_connection((server.host, server.port), timeout=30) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
