@@ -37,7 +37,7 @@ class Cache:
     folder: Path
 
     def wheel(self, key: str, make: Callable[[Path], Path]) -> Path:
-        """The wheel of the entry ``key``. Where there is none, or a damaged one, ``make`` writes it into an empty folder.
+        """The wheel of the entry ``key``. Where there is none that is whole, ``make`` writes it into an empty folder.
 
         An entry appears when it is whole: what interrupts ``make`` leaves none. Raises OutputError when the cache
         cannot be written, and whatever ``make`` raises.
