@@ -39,6 +39,8 @@ def bench(
     device: Annotated[
         str | None, typer.Option("--device", metavar="NAMES", help="Measure on these boards: pi, or pi,nano.")
     ] = None,
+    tracker: boards.Tracker = None,
+    key: boards.Key = None,
     precision: Annotated[
         float, typer.Option("--precision", help="Measure until the median is known so well (95 %).")
     ] = 0.01,
@@ -55,27 +57,27 @@ def bench(
 ) -> None:
     """Measure an artifact on this machine, in a process of its own, or on boards."""
     lengths, counts = _numbers("--length", length), _numbers("--threads", threads)
-    if device is None and (len(lengths) > 1 or len(counts) > 1 or output is not None):
-        raise typer.BadParameter("several lengths or thread counts, and --output, need --device")
+    place = boards.chosen(device, tracker, key)
+    if place is None and (len(lengths) > 1 or len(counts) > 1 or output is not None):
+        raise typer.BadParameter("several lengths or thread counts, and --output, need --device or --tracker")
 
     from ..rpc.benchmark import Plan
     from ..rpc.benchmark.here import bench_here
 
     limits = {} if runs is None else {"least_runs": runs, "most_runs": runs}
     plan = Plan(batch=batch, warmup=warmup, precision=precision, seconds=seconds, cool_below=cool, **limits)
-    if device is None:
+    if place is None:
         with console.steps() as step:
             step("measuring")
             result = bench_here(artifact, replace(plan, length=lengths[0], threads=counts[0]))
         _print_one(result, as_json)
         return
-    names = [name.strip() for name in device.split(",")]
-    _on_devices(artifact, names, lengths, counts, plan, output, wait, as_json)
+    _on_boards(artifact, place, lengths, counts, plan, output, wait, as_json)
 
 
-def _on_devices(
+def _on_boards(
     artifact: Path,
-    devices: list[str],
+    place: boards.Place,
     lengths: list[int | None],
     threads: list[int | None],
     plan: Plan,
@@ -86,11 +88,12 @@ def _on_devices(
     from ..rpc.benchmark.on_device import DeviceBenchmarks
     from ..rpc.benchmark.sweep import SweepFile, cells, sweep
 
-    wanted = cells(devices, lengths, threads, plan)
+    names = [name.strip() for name in place.names.split(",")]
+    wanted = cells(names, lengths, threads, plan)
     with boards.reaching(wait) as terms:
-        for name in devices:
-            terms.inventory.get(name)  # a name that is mistyped costs no measurement
-        with DeviceBenchmarks(artifact, terms) as benchmarks:
+        for name in names:
+            place.boards.check(name, terms)  # a name that is mistyped costs no measurement
+        with DeviceBenchmarks(artifact, terms, boards=place.boards) as benchmarks:
             if len(wanted) == 1 and output is None:
                 _print_one(benchmarks.measure(wanted[0]), as_json)
                 return

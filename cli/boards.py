@@ -6,6 +6,7 @@ import getpass
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,13 +18,45 @@ if TYPE_CHECKING:
 
     from ..compiler.runtime import Model
     from ..rpc.board_session import Terms
+    from ..rpc.boards import Boards
     from ..rpc.remote_artifact import RemoteArtifact
 
 Device = Annotated[
     str | None, typer.Option("--device", metavar="NAME", help="Do it on this board; `intbert device list` names them.")
 ]
+Tracker = Annotated[
+    str | None, typer.Option("--tracker", metavar="HOST:PORT", help="Do it on a board that this tracker has free.")
+]
+Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help="The kind of board to ask the tracker for.")]
+OpenToNetwork = Annotated[
+    bool, typer.Option("--open-to-network", help="Let other machines in, who may then run anything on the boards.")
+]
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a board that somebody else uses.")]
 WAIT_SECONDS = 10.0
+OPEN_WARNING = (
+    "warning: open to the network; whoever reaches it can run anything on the boards, and nothing is encrypted"
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Boards that the user chose: their names, separated by commas, and what opens sessions with them."""
+
+    names: str
+    boards: Boards
+
+
+def chosen(device: str | None, tracker: str | None, key: str | None) -> Place | None:
+    """What --device, or --tracker and --key, mean; None is this machine."""
+    from ..rpc.boards import Devices
+    from ..rpc.farm.endpoint import Endpoint, check_key
+    from ..rpc.farm.tracker_client import Farm
+
+    if tracker is None and key is None:
+        return None if device is None else Place(device, Devices())
+    if device is not None or tracker is None or key is None:
+        raise typer.BadParameter("--tracker and --key belong together, and stand in place of --device")
+    return Place(check_key(key), Farm(Endpoint.parse(tracker)))
 
 
 def terms(tell: Callable[[str], None], wait: float = WAIT_SECONDS) -> Terms:
@@ -43,17 +76,28 @@ def reaching(wait: float = WAIT_SECONDS) -> Iterator[Terms]:
 
 
 @contextmanager
-def loaded(artifact: Path, threads: int | None, device: str | None, wait: float) -> Iterator[Model | RemoteArtifact]:
-    """The artifact, ready to run here (``device`` None) or on a board."""
-    if device is None:
+def loaded(
+    artifact: Path, threads: int | None, place: Place | None, wait: float
+) -> Iterator[tuple[Model | RemoteArtifact, str | None]]:
+    """The artifact, ready to run here (``place`` None) or on a board, and what that board is called."""
+    if place is None:
         from ..compiler.runtime import load
 
-        yield load(artifact, threads)
+        yield load(artifact, threads), None
         return
-    from ..rpc.remote_artifact import remote_artifact
+    with loaded_on(artifact, threads, place, wait) as model:
+        yield model, model.where
 
-    with reaching(wait) as terms, remote_artifact(artifact, device, terms, threads) as model:
-        yield model
+
+@contextmanager
+def loaded_on(artifact: Path, threads: int | None, place: Place, wait: float) -> Iterator[RemoteArtifact]:
+    """The artifact, ready to run on the board of ``place``."""
+    from ..rpc.remote_artifact import artifact_on
+
+    with reaching(wait) as terms:
+        opening = place.boards.open(place.names, terms)
+        with artifact_on(opening, artifact, threads, terms) as model:
+            yield model
 
 
 def _ask_password(address: str) -> str:

@@ -63,6 +63,18 @@ def steps() -> Iterator[Callable[[str], None]]:
         yield lambda step: display.update(task, description=step)
 
 
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Ends the block at SIGTERM and at an interrupt from the keyboard, which is how it is meant to end."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        return
+
+
 def say(message: str) -> None:
     """Prints a line on stderr."""
     stderr().print(message, markup=False, highlight=False, soft_wrap=True)

@@ -126,7 +126,56 @@ def remove(
         remove_device(name, terms)
 
 
-_COMMANDS = {"add": add, "list": list_, "show": show, "probe": probe, "doctor": doctor, "remove": remove}
+def serve(
+    name: Name,
+    tracker: Annotated[
+        str | None, typer.Option("--tracker", metavar="HOST:PORT", help="Offer the board through this tracker.")
+    ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option("--proxy", metavar="HOST:PORT", help="Connect out to this proxy, instead of --tracker."),
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="The kind of board; by default the device's target.")] = None,
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="ADDRESS", help="Where clients that the tracker sends come to.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port there; 0 takes a free one.")] = 0,
+    idle: Annotated[
+        float, typer.Option("--idle", min=1, help="Seconds that a client may have the board and do nothing.")
+    ] = 1800.0,
+    open_to_network: boards.OpenToNetwork = False,
+    wait: boards.Wait = boards.WAIT_SECONDS,
+) -> None:
+    """Hold a session with a board, and offer it to the clients of a tracker until this is interrupted."""
+    if (tracker is None) == (proxy is None):
+        raise typer.BadParameter("give --tracker or --proxy, one of them")
+
+    from ..rpc.farm import serving
+    from ..rpc.farm.endpoint import Endpoint
+
+    terms = boards.terms(console.say, wait)
+    key = key or terms.inventory.get(name).target
+    with console.until_interrupted():
+        if proxy is not None:
+            offer = serving.proxy_offer(Endpoint.parse(proxy), key, name, open_to_network)
+        else:
+            assert tracker is not None
+            offer = serving.tracker_offer(Endpoint.parse(tracker), key, name, listen, port, open_to_network)
+        if open_to_network:
+            console.say(boards.OPEN_WARNING)
+        limits = serving.Limits(terms.timeout, idle)
+        serving.keep_serving(name, serving.device_server(name, terms), offer, console.say, limits)
+
+
+_COMMANDS = {
+    "add": add,
+    "list": list_,
+    "show": show,
+    "probe": probe,
+    "doctor": doctor,
+    "serve": serve,
+    "remove": remove,
+}
 
 
 def _document(device: Device) -> dict[str, Any]:

@@ -22,6 +22,8 @@ def eval_(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first examples.")] = None,
     threads: options.Threads = None,
     device: boards.Device = None,
+    tracker: boards.Tracker = None,
+    key: boards.Key = None,
     wait: boards.Wait = boards.WAIT_SECONDS,
     as_json: options.Json = False,
 ) -> None:
@@ -29,7 +31,7 @@ def eval_(
     from ..quantization.evaluation import evaluate
     from .predictors import predictor
 
-    with predictor(model, threads, device, wait) as subject:
+    with predictor(model, threads, boards.chosen(device, tracker, key), wait) as subject:
         score = evaluate(task, data, subject.predict, limit, console.progress, subject.head)
     if as_json:
         console.print_json(asdict(score))

@@ -27,6 +27,7 @@ from . import (
     recipes,
     run,
     targets,
+    tracker,
 )
 
 DEBUG = "--debug"
@@ -94,6 +95,7 @@ for command in (
     targets,
     device,
     deploy,
+    tracker,
     doctor,
 ):
     command.register(app)

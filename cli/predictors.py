@@ -31,14 +31,14 @@ class Predictor:
 
 
 @contextmanager
-def predictor(path: Path, threads: int | None, device: str | None, wait: float) -> Iterator[Predictor]:
+def predictor(path: Path, threads: int | None, place: boards.Place | None, wait: float) -> Iterator[Predictor]:
     """The model at ``path``, here or (an artifact) on a board; raises InputError when it is of no known kind."""
-    if device is None:
+    if place is None:
         yield _here(path, threads)
         return
-    with boards.loaded(path, threads, device, wait) as model:
+    with boards.loaded_on(path, threads, place, wait) as model:
         head = model.manifest.output.kind
-        yield Predictor(f"artifact on {device}", head, lambda texts: model(texts, truncate=True))
+        yield Predictor(f"artifact on {model.where}", head, lambda texts: model(texts, truncate=True))
 
 
 def _here(path: Path, threads: int | None) -> Predictor:

@@ -24,6 +24,8 @@ def run(
     truncate: options.Truncate = False,
     threads: options.Threads = None,
     device: boards.Device = None,
+    tracker: boards.Tracker = None,
+    key: boards.Key = None,
     wait: boards.Wait = boards.WAIT_SECONDS,
     as_json: options.Json = False,
 ) -> None:
@@ -32,20 +34,22 @@ def run(
         raise typer.BadParameter(f"--pairs needs an even number of sentences, got {len(sentences)}")
 
     texts = list(zip(sentences[::2], sentences[1::2], strict=True)) if pairs else sentences
-    with boards.loaded(artifact, threads, device, wait) as model:
+    place = boards.chosen(device, tracker, key)
+    with boards.loaded(artifact, threads, place, wait) as (model, where):
         outputs = model.run_texts(texts, truncate=truncate)
         if not integers:
             outputs = model.to_float(outputs)
     if as_json:
         scale = {"scale": model.manifest.output.scale} if integers else {}
+        board = {} if where is None else {"device": where}
         console.print_json(
-            {"outputs": outputs.tolist(), "shape": list(outputs.shape), "dtype": str(outputs.dtype), **scale}
+            {"outputs": outputs.tolist(), "shape": list(outputs.shape), "dtype": str(outputs.dtype), **scale, **board}
         )
         return
     console.print_table(
         ("text", "output"),
         [(" | ".join(t) if isinstance(t, tuple) else t, _preview(o)) for t, o in zip(texts, outputs, strict=True)],
-        title=f"{outputs.dtype} {list(outputs.shape)}",
+        title=f"{outputs.dtype} {list(outputs.shape)}" + ("" if where is None else f" from {where}"),
     )
 
 

@@ -54,6 +54,16 @@ class BoardSession:
     connection: Connection
     session: Session
 
+    @property
+    def name(self) -> str:
+        """The device's."""
+        return self.device.name
+
+    @property
+    def sent_bytes(self) -> int:
+        """What went to the board so far, ssh's own overhead included."""
+        return self.connection.sent_bytes
+
 
 def log_in(login: Login, terms: Terms) -> Connection:
     """Connects, with a password of the user's only when the keys are not enough."""
@@ -69,6 +79,14 @@ def log_in(login: Login, terms: Terms) -> Connection:
 def reach(device: Device, terms: Terms) -> Connection:
     """A connection to the device."""
     return log_in(Login(device.address, terms.inventory.accepted_keys), terms)
+
+
+@dataclass(frozen=True)
+class BoardServer:
+    """A server that runs on a board: ``port`` of this machine's loopback leads to it, ``key`` lets a client in."""
+
+    port: int
+    key: str
 
 
 @contextmanager
@@ -99,21 +117,37 @@ def with_runtime(device: Device, connection: Connection, terms: Terms) -> Device
 
 
 @contextmanager
-def served(device: Device, connection: Connection, terms: Terms) -> Iterator[Session]:
-    """Starts the server over ``connection`` and connects to it through a port forward."""
+def board_server(device: Device, terms: Terms) -> Iterator[BoardServer]:
+    """As :func:`board_session`, but nobody connects to the server: that is for the block to do."""
+    connection = reach(device, terms)
+    try:
+        device = with_runtime(device, connection, terms)
+        with started(device, connection, terms) as server:
+            yield server
+    finally:
+        connection.close()
+
+
+@contextmanager
+def started(device: Device, connection: Connection, terms: Terms) -> Iterator[BoardServer]:
+    """Starts the server over ``connection``, and a port forward to it."""
     name = secrets.token_hex(8)
     ready = _start(device, connection, terms, name)
-    port = connection.forward(ready["port"], seconds=terms.timeout)
-    session = None
     try:
-        session = connect("127.0.0.1", port, ready["key"], timeout=terms.timeout, name=device.name)
-        yield session
+        yield BoardServer(connection.forward(ready["port"], seconds=terms.timeout), ready["key"])
     except RemoteError:
         _clean_up(device, connection, name)
         raise
-    finally:
-        if session is not None:
-            session.close()
+
+
+@contextmanager
+def served(device: Device, connection: Connection, terms: Terms) -> Iterator[Session]:
+    """Starts the server over ``connection`` and connects to it through a port forward."""
+    with (
+        started(device, connection, terms) as server,
+        connect("127.0.0.1", server.port, server.key, timeout=terms.timeout, name=device.name) as session,
+    ):
+        yield session
 
 
 def _start(device: Device, connection: Connection, terms: Terms, name: str) -> dict:

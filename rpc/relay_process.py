@@ -81,23 +81,30 @@ def _as_in_proc(host: str, port: int) -> str:
     return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
 
 
-def carry(local: socket.socket, remote: socket.socket, control: int) -> int:
-    """Carries bytes between the two until there is a reason to end, which it returns."""
+def carry(local: socket.socket, remote: socket.socket, control: int, idle: float = float("inf")) -> int:
+    """Carries bytes between the two until there is a reason to end, which it returns.
+
+    ``idle``: seconds in which no byte is carried that count as the clock's end.
+    """
     peer = {local: remote, remote: local}
     pending = {local: bytearray(), remote: bytearray()}
     deadline = float("inf")
+    silence = time.monotonic() + idle
     while True:
         readers = [end for end in peer if len(pending[peer[end]]) < MOST_PENDING]
         writers = [end for end in peer if pending[end]]
-        wait = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+        soonest = min(deadline, silence)
+        wait = None if soonest == float("inf") else max(0.0, soonest - time.monotonic())
         readable, writable, _ = select.select([control, *readers], writers, [], wait)
+        if readable or writable:
+            silence = time.monotonic() + idle
         if control in readable:
             orders = os.read(control, 4096).decode().splitlines()
             if not orders:
                 return CLOSED
             word, _, seconds = orders[-1].partition(" ")
             deadline = time.monotonic() + float(seconds) if word == "limit" else float("inf")
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= min(deadline, silence):
             return EXPIRED
         for end in writable:
             del pending[end][: end.send(pending[end])]

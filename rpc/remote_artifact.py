@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..compiler.artifact import Manifest, opened, read_manifest
 from ..compiler.runtime.floats import to_float
-from .board_session import BoardSession, Terms, board_session
+from .board_session import Terms
+from .boards import Devices, OpenBoard
 from .session import RemoteModel
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ class RemoteArtifact:
 
     model: RemoteModel
     manifest: Manifest
+
+    @property
+    def where(self) -> str:
+        """The board, in words."""
+        return self.model.where
 
     def __call__(self, texts: Sequence[Text], *, truncate: bool = False) -> NDArray[np.float32]:
         """As calling a ``Model``: the output for each text as floats."""
@@ -50,13 +56,22 @@ class RemoteArtifact:
 @contextmanager
 def remote_artifact(artifact: Path, device: str, terms: Terms, threads: int | None = None) -> Iterator[RemoteArtifact]:
     """Sends the artifact to the device, as far as it is not there, and loads it; the session lasts for the block."""
+    with artifact_on(Devices().open(device, terms), artifact, threads, terms) as model:
+        yield model
+
+
+@contextmanager
+def artifact_on(
+    opening: AbstractContextManager[OpenBoard], artifact: Path, threads: int | None, terms: Terms
+) -> Iterator[RemoteArtifact]:
+    """As :func:`remote_artifact`, on the board that ``opening`` gives."""
     with opened(artifact) as folder:
         manifest = read_manifest(folder)
-    with board_session(terms.inventory.get(device), terms) as board:
+    with opening as board:
         yield RemoteArtifact(load_on(board, artifact, threads, terms), manifest)
 
 
-def load_on(board: BoardSession, artifact: Path, threads: int | None, terms: Terms) -> RemoteModel:
+def load_on(board: OpenBoard, artifact: Path, threads: int | None, terms: Terms) -> RemoteModel:
     """Checks that the board can run the artifact, sends what is not there, and loads it."""
 
     def show(sent: int, total: int) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...compiler.artifact import artifact_bytes, opened, read_manifest
-from ...errors import RemoteError
-from ..board_session import BoardSession, Terms, board_session
+from ...errors import DeviceError, RemoteError
+from ..board_session import Terms
+from ..boards import Boards, Devices, OpenBoard
 from ..remote_artifact import load_on
 from . import runner
 from .plan import Plan
@@ -22,15 +23,16 @@ class DeviceBenchmarks:
     """Measures cells of the artifact at ``artifact``; use it as a context manager, or boards stay in use.
 
     ``patience``: seconds for which a board that was lost, for example because it restarts, is waited for; then the
-    cell is tried a second and last time.
+    cell is tried a second and last time. ``boards``: what opens a session with the device that a cell names.
     """
 
-    def __init__(self, artifact: Path, terms: Terms, patience: float = 120.0) -> None:
+    def __init__(self, artifact: Path, terms: Terms, patience: float = 120.0, boards: Boards | None = None) -> None:
         self._artifact = artifact
         self._terms = terms
         self._patience = patience
         self._stack = ExitStack()
-        self._open: BoardSession | None = None
+        self._boards = boards or Devices()
+        self._open: tuple[str, OpenBoard] | None = None
         with opened(artifact) as folder:
             self._manifest = read_manifest(folder)
 
@@ -54,21 +56,20 @@ class DeviceBenchmarks:
         model = load_on(board, self._artifact, cell.plan.threads, self._terms)
         measurement = runner.run(model, cell.plan, self._terms.tell)
         return {
-            "device": cell.device,
+            "device": board.name,
             "target": self._manifest.target.name,
             "scheme": self._manifest.scheme,
             "artifact_bytes": artifact_bytes(self._artifact),
-            "sent_bytes": board.connection.sent_bytes,
+            "sent_bytes": board.sent_bytes,
             "sensors": board.session.sensors(),
             **measurement.to_json(),
         }
 
-    def _session(self, device: str) -> BoardSession:
-        if self._open is None or self._open.device.name != device:
+    def _session(self, device: str) -> OpenBoard:
+        if self._open is None or self._open[0] != device:
             self.close()
-            known = self._terms.inventory.get(device)
-            self._open = self._stack.enter_context(board_session(known, self._terms))
-        return self._open
+            self._open = device, self._stack.enter_context(self._boards.open(device, self._terms))
+        return self._open[1]
 
     def _comes_back(self, device: str, lost: RemoteError) -> bool:
         """Waits for the board; whether there is a session with it again."""
@@ -77,9 +78,9 @@ class DeviceBenchmarks:
         while time.monotonic() < deadline:
             try:
                 self._session(device)
-            except RemoteError as error:
+            except (RemoteError, DeviceError) as error:  # a farm does not know boards that are off
                 self.close()
-                if type(error) is not RemoteError:
+                if type(error) not in (RemoteError, DeviceError):
                     return False
                 time.sleep(RETRY_SECONDS)
             else:

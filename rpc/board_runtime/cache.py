@@ -48,10 +48,8 @@ class Cache:
             if found is not None:
                 return found
             with self._aside() as aside:
-                with suppress(FileNotFoundError):
-                    entry.rename(aside / "damaged")
                 (aside / "making").mkdir()
-                return _move(_wrap(make(aside / "making"), aside / "entry"), entry)
+                return _move(_wrap(make(aside / "making"), aside / "entry"), entry, aside / "damaged")
 
     @contextmanager
     def _aside(self) -> Iterator[Path]:
@@ -81,13 +79,16 @@ def _wrap(wheel: Path, entry: Path) -> Path:
     return entry
 
 
-def _move(unfinished: Path, entry: Path) -> Path:
+def _move(unfinished: Path, entry: Path, damaged: Path) -> Path:
+    """Puts a finished entry in its place, unless another process was faster, with the same wheel."""
     try:
         unfinished.rename(entry)
     except OSError as error:
-        # Another process was faster, with the same wheel.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
+        if _whole(entry) is None:
+            entry.rename(damaged)
+            unfinished.rename(entry)
     found = _whole(entry)
     if found is None:
         raise OSError(errno.EIO, f"{entry.name} was changed while it was made")

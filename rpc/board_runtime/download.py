@@ -21,13 +21,9 @@ SECONDS = 1800
 """For one package: apache-tvm is 95 MB, and not every line is fast."""
 
 _NO_WHEEL = re.compile(r"No matching distribution found|ResolutionImpossible")
+_NETWORK = r"connection broken|Could not fetch URL|timed out|HTTP error|ConnectionError|ProxyError|[Ii]ncomplete"
 _FAILURES = (
-    (
-        re.compile(
-            r"connection broken|Could not fetch URL|timed out|HTTP error|ConnectionError|ProxyError|[Ii]ncomplete"
-        ),
-        RemoteError,
-    ),
+    (re.compile(_NETWORK), RemoteError),
     (re.compile(r"No space left on device|Permission denied|Read-only file system"), OutputError),
 )
 """A line of pip -> what happened. The first that is found counts: at the end of its report pip says only that there

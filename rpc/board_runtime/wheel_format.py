@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -92,7 +93,7 @@ def read_members(wheel: Path, names: Iterable[str]) -> dict[str, bytes]:
             return {name: archive.read(name) for name in names}
     except KeyError as error:
         raise ToolchainError(f"{wheel.name}: {error.args[0]}; this is not the wheel that intbert knows") from error
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ToolchainError(f"{wheel.name} is damaged ({error}); remove it and try again") from error
 
 

@@ -1,0 +1,1 @@
+"""A farm: boards that several users share through TVM's tracker and proxy."""
