@@ -137,6 +137,11 @@ class Board:
             raise RemoteError(f"{name!r} is not a name inside the session's folder; use a relative path without '..'")
         return self.folder / relative
 
+    def work_path(self, name: str) -> str:
+        """Where TVM's own functions (``RPCSession.upload``) put the file ``name``; "" is the session's folder itself."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return str(self.path(name) if name else self.folder)
+
     def load_module(self, name: str) -> Any:
         """The uploaded library ``name`` as a module (what TVM's ``RPCSession.load_module`` calls)."""
         return tvm_runtime().load_module(str(self.path(name)))
@@ -148,7 +153,7 @@ def register(board: Board) -> None:
     for name in CALLABLE:
         method = getattr(board, name)
         tvm_ffi.register_global_func(PREFIX + name, _answering(method), override=True)
-    tvm_ffi.register_global_func("tvm.rpc.server.workpath", lambda name: str(board.path(name)), override=True)
+    tvm_ffi.register_global_func("tvm.rpc.server.workpath", board.work_path, override=True)
     tvm_ffi.register_global_func("tvm.rpc.server.load_module", board.load_module, override=True)
 
 

@@ -104,7 +104,8 @@ def _failure(requirement: str, report: str) -> None:
         if telling:
             raise kind(_message(requirement, telling[-1], kind))
     if not _NO_WHEEL.search(report):
-        raise ToolchainError(_message(requirement, lines[-1], ToolchainError))
+        errors = [line for line in lines if line.startswith("ERROR:")] or lines
+        raise ToolchainError(_message(requirement, errors[-1], ToolchainError))
 
 
 def _message(requirement: str, line: str, kind: type[Exception]) -> str:

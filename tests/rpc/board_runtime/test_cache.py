@@ -84,7 +84,7 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> No
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
-    with pytest.raises(OutputError, match="cannot keep wheels there .* name another folder in XDG_CACHE_HOME"):
+    with pytest.raises(OutputError, match=r"cannot keep wheels there .* name another folder in XDG_CACHE_HOME"):
         Cache(tmp_path / "cache").wheel("numpy", make)
 
 

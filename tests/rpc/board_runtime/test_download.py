@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -104,9 +105,7 @@ def test_why_there_is_none(
 ) -> None:
     error = no_wheel(index, requirement, platform)
     assert type(error) is kind
-    assert pytest.raises(kind, match=message)
-    with pytest.raises(kind, match=message):
-        raise error
+    assert re.search(message, str(error))
 
 
 @pytest.mark.usefixtures("index")
@@ -121,17 +120,51 @@ def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_name_that_is_none(index: PipIndex, tmp_path: Path) -> None:
-    with pytest.raises(ToolchainError, match="pip cannot download no name for the board .*Invalid requirement"):
+    with pytest.raises(ToolchainError, match=r"pip cannot download no name for the board .*Invalid requirement"):
         index.download("no name", PI, tmp_path)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_folder_that_takes_no_file(index: PipIndex, tmp_path: Path) -> None:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    (folder / WHEELS[1]).symlink_to("/dev/full")
-    with pytest.raises(OutputError, match="No space left on device.*make room"):
-        index.download("some-thing", PI, folder)
+@pytest.mark.parametrize(
+    ("report", "kind", "message"),
+    [
+        pytest.param(
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+            OutputError,
+            r"No space left on device\); make room",
+            id="disk-full",
+        ),
+        pytest.param(
+            "Traceback (most recent call last):\n  File ...\nReadTimeoutError: host='pypi.org': Read timed out.",
+            RemoteError,
+            r"Read timed out\.\); no index reachable",
+            id="network-lost-on-the-way",
+        ),
+        pytest.param(
+            "WARNING: Retrying after connection broken by 'NameResolutionError'\nERROR: No matching distribution found",
+            RemoteError,
+            "NameResolutionError.*no index reachable",
+            id="no-network",
+        ),
+        pytest.param(
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n    Got 123",
+            ToolchainError,
+            r"DO NOT MATCH THE HASHES\); run the same",
+            id="other",
+        ),
+        pytest.param("", ToolchainError, r"it said nothing\); run the same", id="silent"),
+    ],
+)
+def test_what_pip_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: str, kind: type[Exception], message: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\ncat >&2 <<'end'\n{report}\nend\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(kind, match=message) as caught:
+        PipIndex().download("some-thing", PI, tmp_path)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
 
 
 def test_no_pip_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +174,7 @@ def test_no_pip_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_pip_that_does_not_end(index: PipIndex, tmp_path: Path) -> None:
-    with pytest.raises(RemoteError, match="not downloaded within 0.001 s"):
+    with pytest.raises(RemoteError, match=r"not downloaded within 0\.001 s"):
         replace(index, seconds=0.001).download("some-thing", PI, tmp_path)
 
 
@@ -161,7 +194,7 @@ def test_pip_installs_the_slim_wheel(tmp_path: Path) -> None:
         assert all((tmp_path / "site" / library).read_bytes() == b"ELF" for library in LIBRARIES)
 
 
-@pytest.mark.parametrize("python", [(3, 10), (3, 12), (3, 13)], ids="{0[0]}.{0[1]}".format)
+@pytest.mark.parametrize("python", [(3, 10), (3, 13)], ids="{0[0]}.{0[1]}".format)
 def test_other_pythons_have_wheels_of_everything(python: tuple[int, int]) -> None:
     """Asks the real index and downloads nothing."""
     platform = replace(PI, python=python)
