@@ -48,12 +48,14 @@ class Place:
 
 def chosen(device: str | None, tracker: str | None, key: str | None) -> Place | None:
     """What --device, or --tracker and --key, mean; None is this machine."""
+    if device is None and tracker is None and key is None:
+        return None
     from ..rpc.boards import Devices
     from ..rpc.farm.endpoint import Endpoint, check_key
     from ..rpc.farm.tracker_client import Farm
 
-    if tracker is None and key is None:
-        return None if device is None else Place(device, Devices())
+    if device is not None and tracker is None and key is None:
+        return Place(device, Devices())
     if device is not None or tracker is None or key is None:
         raise typer.BadParameter("--tracker and --key belong together, and stand in place of --device")
     return Place(check_key(key), Farm(Endpoint.parse(tracker)))

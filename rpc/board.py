@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import json
 import os
@@ -12,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ..compiler.runtime.library import tvm_runtime
+from ..compiler.runtime.library import find_library, tvm_runtime
 from ..errors import InputError, IntbertError, RemoteError
 from .protocol import decode_array, encode_array, encode_error
 from .store import Store
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 PREFIX = "intbert."
 """Our functions' names in TVM's table of global functions begin with it."""
+
+EXTRA_LIBRARY = "libtvm_runtime_extra.so"
+"""Beside TVM's runtime library: functions that TVM's own clients call on a board, and we do not."""
 
 Answer = bytes | str
 
@@ -138,13 +142,21 @@ class Board:
         return self.folder / relative
 
     def work_path(self, name: str) -> str:
-        """Where TVM's own functions (``RPCSession.upload``) put the file ``name``; "" is the session's folder itself."""
+        """Where TVM's own functions (``RPCSession.upload``) put the file ``name``; "" is the session's folder."""
+        _load_extra_library()  # MetaSchedule uploads, then fills arrays with a function of it
         self.folder.mkdir(parents=True, exist_ok=True)
         return str(self.path(name) if name else self.folder)
 
     def load_module(self, name: str) -> Any:
         """The uploaded library ``name`` as a module (what TVM's ``RPCSession.load_module`` calls)."""
         return tvm_runtime().load_module(str(self.path(name)))
+
+
+@functools.cache
+def _load_extra_library() -> None:
+    path = find_library().with_name(EXTRA_LIBRARY)
+    if path.is_file():
+        ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
 
 
 def register(board: Board) -> None:

@@ -30,7 +30,7 @@ class FarmProcesses:
         self._folder = folder
         self._stack = ExitStack()
 
-    def start(self, *arguments: object, read: bool = True) -> Process:
+    def start(self, *arguments: object) -> Process:
         """``python ARGUMENTS``; what it writes on stderr is in :meth:`log`."""
         with self.log(len(list(self._folder.glob("log-*")))).open("w") as stderr:
             process = subprocess.Popen(

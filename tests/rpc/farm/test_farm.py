@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from intbert.errors import BusyError, DeviceError, RemoteError
@@ -12,7 +14,7 @@ from intbert.rpc.farm.endpoint import Endpoint
 from intbert.rpc.farm.tracker_client import Farm, farm_session, request
 from intbert.rpc.session import connect
 
-from .processes import SECONDS, FarmProcesses, eventually, free, queue
+from .processes import HERE, SECONDS, FarmProcesses, eventually, free, queue
 
 
 def test_two_boards_are_shared_by_our_clients_and_tvms(farm: FarmProcesses, tracker: Endpoint, terms: Terms) -> None:
@@ -185,3 +187,14 @@ def test_with_little_patience_there_is_an_answer(farm: FarmProcesses, tracker: E
         farm_session(tracker, "rpi4", replace(terms, wait=0.0)),
     ):
         pass
+
+
+def test_metaschedule_measures_on_the_board(farm: FarmProcesses, tracker: Endpoint, tmp_path: Path) -> None:
+    farm.board("one")
+    farm.gateway("one", "--tracker", tracker)
+    eventually(lambda: free(tracker) == 1)
+    measured = json.loads(farm.line(farm.start(HERE / "measure_kernel.py", tracker.port, "rpi4", tmp_path)))
+    assert measured["errors"] == []
+    assert [len(times) for times in measured["seconds"]] == [2, 2, 2]
+    assert all(seconds > 0 for times in measured["seconds"] for seconds in times)
+    eventually(lambda: free(tracker) == 1)
