@@ -247,7 +247,7 @@ def check_processor(target: ArtifactTarget, arch: str, features: frozenset[str],
     if missing:
         raise ArtifactError(
             f"the artifact is for {target.name}, the processor of {machine} lacks {', '.join(missing)}; "
-            "compile it for that machine"
+            "compile it for that machine: there with --target host, elsewhere with the name of its target"
         )
 
 
