@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,8 +47,15 @@ def boards(userland: Userland, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def ssh_boards(userland: Userland, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshBoards]:
     """``ssh_boards("cortex-a72")``: a running board with this CPU behind sshd; it is up until the end of the run.
 
-    Tests share it: they leave it running, with the keys, the home and the sensors that they found.
+    Tests share it: they leave it running, with the keys that they found.
     """
+    with starting_ssh_boards(userland, tmp_path_factory) as board:
+        yield board
+
+
+@contextmanager
+def starting_ssh_boards(userland: Userland, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshBoards]:
+    """Starts each board when it is first asked for; at the end nothing of any of them runs."""
     running: dict[str, SshBoard] = {}
     with ExitStack() as stack:
 

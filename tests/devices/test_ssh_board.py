@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from .cable import Cable
+from .conftest import starting_ssh_boards
 from .ssh_board import ALIAS, SECONDS, SshBoard, start_ssh_board
 from .sshd import make_key
 from .userland import Userland
@@ -45,6 +46,13 @@ with socket.create_server(("127.0.0.1", 0)) as server:
     with client:
         client.sendall(platform.machine().encode())
 """
+
+
+@pytest.fixture(scope="module")
+def ssh_boards(userland: Userland, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshBoards]:
+    """Boards of these tests' own: on those that others share there is intbert's runtime, and sensors."""
+    with starting_ssh_boards(userland, tmp_path_factory) as board:
+        yield board
 
 
 @pytest.fixture
