@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -144,10 +143,10 @@ def _warning(result: dict[str, Any]) -> str | None:
 
 def _digest(artifact: Path) -> str:
     """The artifact's identity: the hash of its manifest, which holds those of all its files."""
-    from ..compiler.artifact import MANIFEST_FILE, opened
+    from ..compiler.artifact import MANIFEST_FILE, file_sha256, opened
 
     with opened(artifact) as folder:
-        return hashlib.sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest()
+        return file_sha256(folder / MANIFEST_FILE)
 
 
 def _numbers(option: str, text: str | None) -> list[int | None]:

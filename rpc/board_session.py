@@ -97,11 +97,16 @@ def board_session(device: Device, terms: Terms) -> Iterator[BoardSession]:
         HostKeyError, AuthenticationError, RemoteError: the board cannot be reached, or was lost inside the block.
         BusyError: somebody else uses it, and did for all of ``terms.wait``.
     """
+    with _prepared(device, terms) as (ready, connection), served(ready, connection, terms) as session:
+        yield BoardSession(ready, connection, session)
+
+
+@contextmanager
+def _prepared(device: Device, terms: Terms) -> Iterator[tuple[Device, Connection]]:
+    """A connection to the device, this intbert's runtime installed there."""
     connection = reach(device, terms)
     try:
-        device = with_runtime(device, connection, terms)
-        with served(device, connection, terms) as session:
-            yield BoardSession(device, connection, session)
+        yield with_runtime(device, connection, terms), connection
     finally:
         connection.close()
 
@@ -119,13 +124,8 @@ def with_runtime(device: Device, connection: Connection, terms: Terms) -> Device
 @contextmanager
 def board_server(device: Device, terms: Terms) -> Iterator[BoardServer]:
     """As :func:`board_session`, but nobody connects to the server: that is for the block to do."""
-    connection = reach(device, terms)
-    try:
-        device = with_runtime(device, connection, terms)
-        with started(device, connection, terms) as server:
-            yield server
-    finally:
-        connection.close()
+    with _prepared(device, terms) as (ready, connection), started(ready, connection, terms) as server:
+        yield server
 
 
 @contextmanager

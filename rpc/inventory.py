@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from ..compiler.staging import staged_file
 from ..errors import DeviceError
 from .address import Address
 from .device import Device, check_name
@@ -76,9 +77,8 @@ class Inventory:
         """Writes the device's file, new or not."""
         path = self._path(device.name)
         self.folder.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}.partial")
-        aside.write_text(device.to_json(), encoding="utf-8")
-        aside.replace(path)
+        with staged_file(path, force=True) as aside:
+            aside.write_text(device.to_json(), encoding="utf-8")
 
     def remove(self, name: str) -> None:
         """Forgets the device; DeviceError when there is none."""

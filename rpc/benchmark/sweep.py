@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from ...compiler.staging import staged_file
 from ...errors import InputError, IntbertError
 from .plan import Plan
 
@@ -86,9 +86,8 @@ class SweepFile:
             self._document["cells"].append(entry)
         else:
             old.update(entry)
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        aside.write_text(json.dumps(self._document, indent=1) + "\n", encoding="utf-8")
-        aside.replace(self.path)
+        with staged_file(self.path, force=True) as aside:
+            aside.write_text(json.dumps(self._document, indent=1) + "\n", encoding="utf-8")
 
     def _entry(self, cell: Cell) -> dict[str, Any] | None:
         return next((entry for entry in self._document["cells"] if entry["cell"] == cell.key), None)

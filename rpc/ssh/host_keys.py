@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from paramiko import HostKeys, MissingHostKeyPolicy, PKey, SSHClient
 
 from ...errors import HostKeyError
-
-
-def fingerprint(key: PKey) -> str:
-    """As ``ssh-keygen -l`` prints it: ``SHA256:`` and base64 without padding."""
-    digest = hashlib.sha256(key.asbytes()).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def load_known(client: SSHClient, files: Iterable[Path]) -> None:
@@ -28,8 +20,8 @@ def load_known(client: SSHClient, files: Iterable[Path]) -> None:
 def changed(host: str, found: PKey, wanted: PKey) -> HostKeyError:
     """What to raise for a host that shows another key than the known one."""
     return HostKeyError(
-        f"{host} shows another host key ({found.get_name()} {fingerprint(found)}) than the known one "
-        f"({wanted.get_name()} {fingerprint(wanted)}); somebody may be in between. If the board was set up anew, "
+        f"{host} shows another host key ({found.get_name()} {found.fingerprint}) than the known one "
+        f"({wanted.get_name()} {wanted.fingerprint}); somebody may be in between. If the board was set up anew, "
         "remove the old key (`ssh-keygen -R`, and `intbert device remove`) and add the device again"
     )
 
@@ -43,12 +35,12 @@ class AcceptOnly(MissingHostKeyPolicy):
 
     def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
         """paramiko calls this for a host of which no key is known."""
-        if self._accept != fingerprint(key):
+        if self._accept != key.fingerprint:
             given = f", not {self._accept}" if self._accept else ""
             raise HostKeyError(
-                f"the host key of {hostname} is unknown: {key.get_name()} {fingerprint(key)}{given}. Compare it with "
+                f"the host key of {hostname} is unknown: {key.get_name()} {key.fingerprint}{given}. Compare it with "
                 "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the board, then add the device with "
-                f"--accept-host-key {fingerprint(key)}, or connect once with ssh"
+                f"--accept-host-key {key.fingerprint}, or connect once with ssh"
             )
         known = HostKeys()
         self._accepted.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ import base64
 import csv
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import zipfile
@@ -183,9 +182,8 @@ def test_no_index_is_an_error_and_not_an_unsuitable_board(tmp_path: Path) -> Non
         prepare_wheels(PI, tmp_path / "cache", index=Index(reachable=False))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_cache_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+    (tmp_path / "cache").touch()  # a file, which even root cannot write into
     with pytest.raises(OutputError, match="cannot keep wheels there"):
         prepare_wheels(PI, tmp_path / "cache", index=index)
 
