@@ -20,6 +20,8 @@ def register(app: typer.Typer) -> None:
 def profile(
     artifact: Annotated[Path, typer.Argument(help="An artifact, as `intbert compile` writes it.")],
     device: boards.Device = None,
+    tracker: boards.Tracker = None,
+    key: boards.Key = None,
     length: Annotated[
         int | None, typer.Option("--length", min=1, help="Tokens of a row; by default the longest bucket.")
     ] = None,
@@ -33,8 +35,9 @@ def profile(
     """Show how long each operator of an artifact takes, here or on a board, and the strategy that it has."""
     from ..compiler.profile import ProfileRequest, across_layers
 
-    found = _measured(artifact, ProfileRequest(length, batch, runs), device, threads, wait)
-    where = device or "this machine"
+    place = boards.chosen(device, tracker, key)
+    found, board = _measured(artifact, ProfileRequest(length, batch, runs), place, threads, wait)
+    where = board or "this machine"
     if as_json:
         console.print_json({"device": where, **found.to_json()})
         return
@@ -45,20 +48,20 @@ def profile(
     _print_operators(found, found.operators if layers else across_layers(found.operators))
 
 
-def _measured(artifact: Path, request: ProfileRequest, device: str | None, threads: int | None, wait: float) -> Profile:
-    if device is None:
+def _measured(
+    artifact: Path, request: ProfileRequest, place: boards.Place | None, threads: int | None, wait: float
+) -> tuple[Profile, str | None]:
+    """The profile, and what the board that it was taken on is called."""
+    if place is None:
         from ..compiler.runtime import load
         from ..compiler.runtime.profiling import profile
 
         model = load(artifact, threads)
         with console.steps() as step:
             step("profiling")
-            return profile(model, request)
-    from ..rpc.remote_artifact import remote_artifact
-
-    with boards.reaching(wait) as terms, remote_artifact(artifact, device, terms, threads) as remote:
-        terms.tell("profiling")
-        return remote.model.profile(request)
+            return profile(model, request), None
+    with boards.loaded_on(artifact, threads, place, wait) as remote:
+        return remote.model.profile(request), remote.where
 
 
 def _print_operators(found: Profile, operators: tuple[OperatorTime, ...]) -> None:

@@ -6,7 +6,6 @@ import ctypes
 import functools
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..compiler.runtime.library import find_library, tvm_runtime
 from ..errors import InputError, IntbertError, RemoteError
 from .protocol import decode_array, encode_array, encode_error
+from .room import room
 from .store import Store
 from .telemetry import Sensors
 
@@ -31,7 +31,7 @@ EXTRA_LIBRARY = "libtvm_runtime_extra.so"
 Answer = bytes | str
 
 CALLABLE = (
-    *("features", "free_bytes", "conditions", "sensor_inventory"),
+    *("features", "room", "conditions", "sensor_inventory"),
     *("missing", "write", "commit", "place"),
     *("load", "run", "run_texts", "measure", "profile"),
 )
@@ -52,9 +52,9 @@ class Board:
 
         return json.dumps({"arch": host_arch(), "features": sorted(host_features())}).encode()
 
-    def free_bytes(self) -> bytes:
-        """JSON: how much the store's file system has room for."""
-        return json.dumps(shutil.disk_usage(self.store.folder).free).encode()
+    def room(self) -> bytes:
+        """JSON: what the store's file system and the memory have room for (:class:`.room.Room`)."""
+        return json.dumps(asdict(room(self.store.folder))).encode()
 
     def missing(self, digests: str) -> bytes:
         """JSON: those of the SHA-256 in the JSON list ``digests`` whose files the store does not have."""

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ..compiler.artifact import check_processor, file_sha256, opened, read_manifest
+from ..compiler.artifact import LIBRARY_FILE, check_processor, file_sha256, opened, read_manifest
 from ..compiler.profile import Profile, ProfileRequest
 from ..errors import ArtifactError, IntbertError, RemoteError
 from .board import PREFIX
 from .protocol import decode_array, decode_error, encode_array
 from .relay import Relay
 from .relay_process import EXPIRED
+from .room import Room
 
 if TYPE_CHECKING:
     from tvm.rpc import RPCSession
@@ -95,14 +96,23 @@ class Session:
         return f"{folder}/{artifact.name}"
 
     def check(self, artifact: Path) -> None:
-        """Raises ArtifactError unless the board's processor can run the artifact; nothing is sent."""
+        """Raises ArtifactError unless the artifact fits the board's processor and free memory; nothing is sent."""
         with opened(artifact) as folder:
             manifest = read_manifest(folder)
         board = self.features()
         check_processor(manifest.target, board.arch, board.features, self.address)
+        memory, needed = self._room().memory, manifest.files[LIBRARY_FILE].bytes
+        if memory is not None and needed > memory:
+            raise ArtifactError(
+                f"{self.address}: the artifact's code and weights take {needed / 1e6:.0f} MB of memory and "
+                f"{memory / 1e6:.0f} MB are available; end other programs there, or quantize to fewer bits"
+            )
+
+    def _room(self) -> Room:
+        return Room(**json.loads(self._call("looking for room", "room")))
 
     def _require_room(self, size: int) -> None:
-        free = json.loads(self._call("looking for room", "free_bytes"))
+        free = self._room().disk
         if size > free:
             raise RemoteError(
                 f"{self.address}: {size / 1e6:.0f} MB are to be sent and {free / 1e6:.0f} MB are free; "

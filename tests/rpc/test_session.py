@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from intbert.compiler.artifact import LIBRARY_FILE, MANIFEST_FILE
 from intbert.errors import ArtifactError, InputError, RemoteError
 from intbert.rpc.session import UPLOAD_CHUNK, Session, connect
 from intbert.targets.features import host_arch, host_features
@@ -74,6 +76,18 @@ def test_upload_keeps_every_byte_and_tells_its_progress(server: ServerProcess, t
         assert bytes(session.remote.download(name)) == data
     assert seen[-1] == (size, size)
     assert seen == sorted(set(seen))
+
+
+def test_an_artifact_larger_than_the_memory_is_refused(server: ServerProcess, artifact: Path, tmp_path: Path) -> None:
+    huge = Path(shutil.copytree(artifact, tmp_path / "huge"))
+    path = huge / MANIFEST_FILE
+    document = json.loads(path.read_text())
+    document["files"][LIBRARY_FILE]["bytes"] = 10**15
+    path.write_text(json.dumps(document))
+    with server.connect() as session:
+        session.check(artifact)
+        with pytest.raises(ArtifactError, match=r"take 1000000000 MB of memory and \d+ MB are available"):
+            session.check(huge)
 
 
 def test_an_upload_of_nothing_is_refused(server: ServerProcess, tmp_path: Path) -> None:

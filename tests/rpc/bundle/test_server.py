@@ -97,8 +97,9 @@ def test_clients_that_hang_up(connect: Connect) -> None:
 def test_a_client_that_takes_no_answers(connect: Connect) -> None:
     """It is read from no more, so what it sends piles up at its own end."""
     deaf, other = connect(), connect()
-    deaf.setblocking(False)
     request = b"x" * (MOST_BYTES // 4) + b"\n"
+    deaf.sendall(request)
+    deaf.setblocking(False)
     with pytest.raises(BlockingIOError):
         deaf.sendall(request * 100)
     assert ask(other, b"a") == b"A\n"
