@@ -68,6 +68,14 @@ class BusyError(RemoteError):
     """A board is in use by somebody else."""
 
 
+class CrashError(RemoteError):
+    """What ran on a board ended its process, for example by an illegal instruction."""
+
+
+class NoAnswerError(RemoteError):
+    """A board did not answer within the limit."""
+
+
 class UnsuitableBoardError(RemoteError):
     """A board cannot run what was meant for it: its system, Python, C library or disk does not suffice."""
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..compiler.runtime import Model
-    from ..rpc.board_session import Terms
-    from ..rpc.boards import Boards
-    from ..rpc.remote_artifact import RemoteArtifact
+    from ..rpc.sessions.board_session import Terms
+    from ..rpc.sessions.boards import Boards
+    from ..rpc.sessions.remote_artifact import RemoteArtifact
 
 Device = Annotated[
     str | None, typer.Option("--device", metavar="NAME", help="Do it on this board; `intbert device list` names them.")
@@ -50,9 +50,9 @@ def chosen(device: str | None, tracker: str | None, key: str | None) -> Place | 
     """What --device, or --tracker and --key, mean; None is this machine."""
     if device is None and tracker is None and key is None:
         return None
-    from ..rpc.boards import Devices
     from ..rpc.farm.endpoint import Endpoint, check_key
     from ..rpc.farm.tracker_client import Farm
+    from ..rpc.sessions.boards import Devices
 
     if device is not None and tracker is None and key is None:
         return Place(device, Devices())
@@ -63,8 +63,8 @@ def chosen(device: str | None, tracker: str | None, key: str | None) -> Place | 
 
 def terms(tell: Callable[[str], None], wait: float = WAIT_SECONDS) -> Terms:
     """The terms of this user, who can be asked for a password where there is a terminal."""
-    from ..rpc.board_session import Terms
-    from ..rpc.inventory import Inventory
+    from ..rpc.devices.inventory import Inventory
+    from ..rpc.sessions.board_session import Terms
 
     ask = _ask_password if sys.stdin.isatty() else None
     return Terms(Inventory(), ask_password=ask, wait=wait, tell=tell)
@@ -94,7 +94,7 @@ def loaded(
 @contextmanager
 def loaded_on(artifact: Path, threads: int | None, place: Place, wait: float) -> Iterator[RemoteArtifact]:
     """The artifact, ready to run on the board of ``place``."""
-    from ..rpc.remote_artifact import artifact_on
+    from ..rpc.sessions.remote_artifact import artifact_on
 
     with reaching(wait) as terms:
         opening = place.boards.open(place.names, terms)

@@ -10,7 +10,7 @@ import typer
 from . import boards, console, options
 
 if TYPE_CHECKING:
-    from ..rpc.deploying import Deployed
+    from ..rpc.bundle.deploying import Deployed
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def deploy(
     """Put a model with all that it needs into a folder of a board: ./run "some text" there, without intbert."""
     from dataclasses import asdict
 
-    from ..rpc import deploying
+    from ..rpc.bundle import deploying
 
     with boards.reaching(wait) as terms:
         deployed = deploying.deploy(artifact, device, to, terms, service=service, force=force)

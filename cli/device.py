@@ -9,7 +9,7 @@ import typer
 from . import boards, console, options
 
 if TYPE_CHECKING:
-    from ..rpc.device import Device
+    from ..rpc.devices.device import Device
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The device's name.")]
 
@@ -33,8 +33,8 @@ def add(
     as_json: options.Json = False,
 ) -> None:
     """Add a board: probe it, choose its target, install the runtime in its ~/.intbert."""
-    from ..rpc.adding import add_device
-    from ..rpc.address import Address
+    from ..rpc.devices.adding import add_device
+    from ..rpc.devices.address import Address
 
     with boards.reaching() as terms:
         added = add_device(name, Address.parse(address), terms, accept_host_key=accept_host_key)
@@ -50,7 +50,7 @@ def add(
 
 def list_(as_json: options.Json = False) -> None:
     """List the devices."""
-    from ..rpc.inventory import Inventory
+    from ..rpc.devices.inventory import Inventory
 
     inventory = Inventory()
     devices = [inventory.get(name) for name in inventory.names()]
@@ -66,7 +66,7 @@ def list_(as_json: options.Json = False) -> None:
 
 def show(name: Name, as_json: options.Json = False) -> None:
     """Show what is known of a device; the board is not asked."""
-    from ..rpc.inventory import Inventory
+    from ..rpc.devices.inventory import Inventory
 
     device = Inventory().get(name)
     if as_json:
@@ -77,8 +77,8 @@ def show(name: Name, as_json: options.Json = False) -> None:
 
 def probe(name: Name, as_json: options.Json = False) -> None:
     """Look at the board again, and keep what is found."""
-    from ..rpc.adding import probe_again
-    from ..rpc.board_session import reach
+    from ..rpc.devices.adding import probe_again
+    from ..rpc.sessions.board_session import reach
 
     with boards.reaching() as terms:
         device = terms.inventory.get(name)
@@ -95,7 +95,7 @@ def probe(name: Name, as_json: options.Json = False) -> None:
 
 def doctor(name: Name, as_json: options.Json = False) -> None:
     """Check the way to a board and what is on it, and say how to mend what is not as needed."""
-    from ..rpc.device_doctor import examine
+    from ..rpc.devices.doctor import examine
 
     with boards.reaching() as terms:
         checks = examine(terms.inventory.get(name), terms)
@@ -116,8 +116,8 @@ def remove(
     ] = False,
 ) -> None:
     """Delete all that intbert put on the board, and forget it."""
-    from ..rpc.adding import forget_device, remove_device
-    from ..rpc.inventory import Inventory
+    from ..rpc.devices.adding import forget_device, remove_device
+    from ..rpc.devices.inventory import Inventory
 
     if forget:
         forget_device(name, Inventory())

@@ -103,14 +103,11 @@ class Call:
 def _bucket_calls(
     graph: IntegerGraph, bucket: Bucket, features: frozenset[str], weights: WeightTable
 ) -> Iterator[Call]:
-    zero_point = activation_zero_point(features)
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(INPUTS, (bucket.batch, bucket.length))
     kernels: dict[Any, Kernel] = {}
     for step in graph.steps:
         rows, channels = shapes[step.inputs[0]]
-        # Attention multiplies narrow values with each other: they stay signed.
-        signed = any(isinstance(c.operator, Attention) for name in step.outputs for c in graph.consumers(name))
-        shape = Shape(bucket.batch, bucket.length, rows, channels, zero_point, 0 if signed else zero_point, features)
+        shape = step_shape(graph, step, bucket, rows, channels, features)
         key = (structure(step.operator), shape)
         if key not in kernels:
             kernels[key] = build_kernel(step.operator, shape)
@@ -119,6 +116,16 @@ def _bucket_calls(
         yield Call(step, kernels[key], indices)
         types = _output_types(kernels[key], step)
         shapes.update({name: extents for name, (extents, _) in zip(step.outputs, types, strict=True)})
+
+
+def step_shape(
+    graph: IntegerGraph, step: Step, bucket: Bucket, rows: int, channels: int, features: frozenset[str]
+) -> Shape:
+    """What the kernel of ``step`` is compiled for; its first input is [rows, channels]."""
+    zero_point = activation_zero_point(features)
+    # Attention multiplies narrow values with each other: they stay signed.
+    signed = any(isinstance(c.operator, Attention) for name in step.outputs for c in graph.consumers(name))
+    return Shape(bucket.batch, bucket.length, rows, channels, zero_point, 0 if signed else zero_point, features)
 
 
 def _output_types(kernel: Kernel, step: Step) -> list[tuple[tuple[int, ...], str]]:
@@ -149,7 +156,7 @@ def _emit_function(
         builder.emit_func_output(result)
 
 
-def _kernel_name(step: Step) -> str:
+def kernel_name(step: Step) -> str:
     """The operator's class in snake case: what profiles and traces show."""
     name = type(step.operator).__name__
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
@@ -166,7 +173,7 @@ def _emit_call(
 ) -> dict[str, Any]:
     step, kernel = call.step, call.kernel
     # Its symbol would be the schedule's; Relax names it.
-    function = builder.add_func(kernel.function.without_attr("global_symbol"), _kernel_name(step))
+    function = builder.add_func(kernel.function.without_attr("global_symbol"), kernel_name(step))
     inputs = [values[name] for name in step.inputs]
     constants = [_weight(builder, weight_tuple, index, weights.arrays[index]) for index in call.weights]
     arguments = [*inputs[: kernel.leading_inputs], *constants, *inputs[kernel.leading_inputs :]]

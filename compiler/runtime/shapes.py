@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ...errors import ArtifactError
 from ..artifact import LIBRARY_FILE, Bucket, Manifest
-from .inputs import Int32Array, Tokens
+from .aligned import aligned_zeros
+from .inputs import Tokens
 from .library import tvm_runtime
-from .weights import ALIGNMENT, mapped_weights
+from .weights import mapped_weights
 
 _CPU, _FIRST_DEVICE, _POOLED_ALLOCATOR = 1, 0, 2
 
@@ -83,7 +84,7 @@ class CompiledShape:
         self._function = function
         self._weights = weights
         self._pad_token_id = pad_token_id
-        self._buffers = [_aligned(bucket) for _ in range(3)]
+        self._buffers = [aligned_zeros((bucket.batch, bucket.length), np.int32) for _ in range(3)]
         self._tensors = [tvm_runtime().from_dlpack(buffer) for buffer in self._buffers]
 
     def __call__(self, tokens: Tokens) -> NDArray[Any]:
@@ -99,14 +100,6 @@ class CompiledShape:
         types[:rows, :length] = tokens.types
         # A copy: the memory behind the result goes back to the machine's pool.
         return np.array(np.from_dlpack(self._function(*self._tensors, self._weights)))
-
-
-def _aligned(bucket: Bucket) -> Int32Array:
-    """Zeros [batch, length] at an address that whole vector registers can be loaded from."""
-    count = bucket.batch * bucket.length
-    memory = np.zeros(count + ALIGNMENT // 4, dtype=np.int32)
-    start = -memory.ctypes.data % ALIGNMENT // 4
-    return memory[start : start + count].reshape(bucket.batch, bucket.length)
 
 
 def _first_line(error: Exception) -> str:

@@ -15,10 +15,8 @@ import numpy as np
 
 from ...errors import ArtifactError
 from ..artifact import WEIGHTS_SYMBOL, WeightRecord
+from .aligned import ALIGNMENT
 from .library import tvm_runtime
-
-ALIGNMENT = 64
-"""Bytes; the compiled code loads whole vector registers from its arguments."""
 
 
 def mapped_weights(library: Path, records: Sequence[WeightRecord]) -> Any:

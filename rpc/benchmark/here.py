@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...compiler.artifact import artifact_bytes
 from ...errors import ArtifactError, IntbertError
-from ..protocol import encode_error, error_of
+from ..sessions.protocol import encode_error, error_of
 from . import runner
 from .plan import Plan
 
@@ -56,7 +56,7 @@ class LocalModel:
 
     def measure(self, length: int | None, batch: int, count: int, seconds: float) -> dict[str, Any]:
         """See :class:`.runner.Measurable`."""
-        from ..sampling import Request, measure
+        from ..on_board.sampling import Request, measure
 
         return measure(self.model, self.sensors, Request(length, batch, count, seconds))
 

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ...compiler.artifact import artifact_bytes, opened, read_manifest
-from ...errors import DeviceError, RemoteError
-from ..board_session import Terms
-from ..boards import Boards, Devices, OpenBoard
-from ..remote_artifact import load_on
+from ...errors import CrashError, DeviceError, NoAnswerError, RemoteError
+from ..sessions.board_session import Terms
+from ..sessions.boards import Boards, Devices, OpenBoard
+from ..sessions.remote_artifact import load_on
 from . import runner
 from .plan import Plan
 from .sweep import Cell
 
 RETRY_SECONDS = 5.0
+PASSING = (RemoteError, CrashError, NoAnswerError)
+"""The kinds of errors, exactly these, that a board which restarts may cause."""
 
 
 class DeviceBenchmarks:
@@ -42,7 +44,7 @@ class DeviceBenchmarks:
             return self._measure(cell)
         except RemoteError as error:
             self.close()
-            if type(error) is not RemoteError or not self._comes_back(cell.device, error):
+            if type(error) not in PASSING or not self._comes_back(cell.device, error):
                 raise
         return self._measure(cell)
 
@@ -80,7 +82,7 @@ class DeviceBenchmarks:
                 self._session(device)
             except (RemoteError, DeviceError) as error:  # a farm does not know boards that are off
                 self.close()
-                if type(error) not in (RemoteError, DeviceError):
+                if type(error) not in (*PASSING, DeviceError):
                     return False
                 time.sleep(RETRY_SECONDS)
             else:

@@ -28,7 +28,7 @@ class Measurable(Protocol):
     def load_ms(self) -> float: ...
 
     def measure(self, length: int | None, batch: int, count: int, seconds: float) -> dict[str, Any]:
-        """What :func:`..sampling.measure` gives there."""
+        """What :func:`..on_board.sampling.measure` gives there."""
         ...
 
     def conditions(self) -> dict[str, Any]:

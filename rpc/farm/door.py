@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ..protocol import ACCEPTED, MAGIC, WRONG_KEY, receive_integer, receive_text, send_integer, send_text
+from ..sessions.protocol import ACCEPTED, MAGIC, WRONG_KEY, receive_integer, receive_text, send_integer, send_text
 from .handshake import session_seconds
 
 HANDSHAKE_SECONDS = 10.0

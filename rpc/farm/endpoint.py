@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ...errors import DeviceError, RemoteError
-from ..address import Address
+from ..devices.address import Address
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

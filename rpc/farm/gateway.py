@@ -9,8 +9,8 @@ import time
 from contextlib import suppress
 
 from ...errors import RemoteError
-from ..board_session import BoardServer
-from ..relay_process import EXPIRED, carry
+from ..sessions.board_session import BoardServer
+from ..sessions.relay_process import EXPIRED, carry
 from .door import Client
 from .handshake import answer, present
 from .offer import Offer, keep_asking

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from ...errors import RemoteError
-from ..protocol import ACCEPTED, MAGIC, WRONG_KEY, receive_integer, receive_text, send_integer, send_text
+from ..sessions.protocol import ACCEPTED, MAGIC, WRONG_KEY, receive_integer, receive_text, send_integer, send_text
 
 DUPLICATE = MAGIC + 1
 

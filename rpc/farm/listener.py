@@ -7,7 +7,7 @@ import os
 import socket
 
 from ...errors import RemoteError
-from ..relay_process import owner
+from ..sessions.relay_process import owner
 from .endpoint import require_open
 
 MOST_WAITING = 64

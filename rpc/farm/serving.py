@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from ...errors import HostKeyError, RemoteError, UnsuitableBoardError
-from ..board_session import BoardServer, Terms, board_server
+from ..sessions.board_session import BoardServer, Terms, board_server
 from .door import Door
 from .endpoint import Endpoint, check_key, require_open
 from .gateway import IDLE_SECONDS, serve_clients

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from ...errors import BusyError, DeviceError, RemoteError
-from ..board_session import Terms
-from ..boards import OpenBoard
-from ..session import Session, connect
+from ..sessions.board_session import Terms
+from ..sessions.boards import OpenBoard
+from ..sessions.session import Session, connect
 from .endpoint import Endpoint
 from .summary import Summary, query, read_summary
 from .tracker_protocol import REQUEST, SUCCESS, TrackerConnection
@@ -43,7 +43,7 @@ class FarmBoard:
 
 
 class Farm:
-    """The boards of ``tracker``; a name is a key, which many boards may have (:class:`..boards.Boards`)."""
+    """The boards of ``tracker``; a name is a key, which many boards may have (:class:`..sessions.boards.Boards`)."""
 
     def __init__(self, tracker: Endpoint) -> None:
         self.tracker = tracker

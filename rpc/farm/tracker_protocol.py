@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...errors import RemoteError
-from ..protocol import receive_exactly, receive_integer, send_integer, send_text
+from ..sessions.protocol import receive_exactly, receive_integer, send_integer, send_text
 from .endpoint import Endpoint
 
 TRACKER_MAGIC = 0x2F271

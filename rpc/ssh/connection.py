@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import errors
-from ..connection import Completed, Progress
+from ..sessions.connection import Completed, Progress
 from .login import Login
 
 MARGIN_SECONDS = 10.0

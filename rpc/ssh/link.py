@@ -13,8 +13,8 @@ from pathlib import Path
 import paramiko
 
 from ...errors import RemoteError
-from ..connection import Completed, Progress
-from ..relay_process import accept_own
+from ..sessions.connection import Completed, Progress
+from ..sessions.relay_process import accept_own
 from .client import SshClient
 
 BEAT_SECONDS = 2.0

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from intbert.rpc import deploying
-from intbert.rpc.deploying import Deployed
-from intbert.rpc.user_service import Started
+from intbert.rpc.bundle import deploying
+from intbert.rpc.bundle.deploying import Deployed
+from intbert.rpc.bundle.user_service import Started
 from typer.testing import Result
 
 Run = Callable[..., Result]

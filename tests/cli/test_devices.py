@@ -11,9 +11,9 @@ import pytest
 from intbert.cli import boards
 from intbert.compiler.runtime import load
 from intbert.errors import AuthenticationError
-from intbert.rpc import installation
-from intbert.rpc.board_session import Terms
-from intbert.rpc.inventory import Inventory
+from intbert.rpc.devices import installation
+from intbert.rpc.devices.inventory import Inventory
+from intbert.rpc.sessions.board_session import Terms
 from intbert.rpc.ssh import Login
 from typer.testing import Result
 
@@ -190,8 +190,8 @@ def test_a_board_in_use(intbert: Run, pi: BoardDouble, toy: Path) -> None:
 
 
 def test_a_password_is_asked_for_when_the_keys_are_not_enough(double: BoardDouble) -> None:
-    from intbert.rpc.address import Address
-    from intbert.rpc.board_session import log_in
+    from intbert.rpc.devices.address import Address
+    from intbert.rpc.sessions.board_session import log_in
 
     def connect(login: Login, seconds: float) -> BoardDouble:
         if login.password != "right":

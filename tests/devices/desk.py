@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from intbert.cli.main import app
-from intbert.rpc.board_session import Terms
-from intbert.rpc.device import Device
-from intbert.rpc.inventory import Inventory
+from intbert.rpc.devices.device import Device
+from intbert.rpc.devices.inventory import Inventory
+from intbert.rpc.sessions.board_session import Terms
 from typer.testing import CliRunner, Result
 
 from .cable import Cable

@@ -18,8 +18,8 @@ from intbert.errors import HostKeyError, RemoteError
 from intbert.rpc.benchmark import Plan
 from intbert.rpc.benchmark.on_device import DeviceBenchmarks
 from intbert.rpc.benchmark.sweep import Cell
-from intbert.rpc.board_session import BoardSession, board_session
-from intbert.rpc.session import Session
+from intbert.rpc.sessions.board_session import BoardSession, board_session
+from intbert.rpc.sessions.session import Session
 
 from ..compiler.toy_artifact import Fault, build_toy
 from .cable import Cable
@@ -80,7 +80,7 @@ def test_killed_in_the_middle_of_a_call(opened: BoardSession, pi: SshBoard, endl
     chosen = {"the session": slice(2, 3), "the server and its session": slice(1, 3), "the supervisor": slice(0, 1)}
 
     def kill() -> None:
-        for pid in sorted(processes(pi, "intbert.rpc.supervisor"))[chosen.get(victims, slice(None))]:
+        for pid in sorted(processes(pi, "intbert.rpc.on_board.supervisor"))[chosen.get(victims, slice(None))]:
             os.kill(pid, signal.SIGKILL)
 
     with within(SECONDS), soon(kill, 3.0), pytest.raises(RemoteError, match=r"^pi: running .* failed: "):

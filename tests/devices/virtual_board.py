@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from intbert.rpc.session import Session
+from intbert.rpc.sessions.session import Session
 
 from ..rpc.server_process import ServerProcess, start_server
 from .userland import Userland

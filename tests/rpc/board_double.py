@@ -1,4 +1,4 @@
-"""A board without a board: a :class:`intbert.rpc.connection.Connection` that answers from what a test gives it."""
+"""A board without a board: a ``Connection`` of ``rpc.sessions`` that answers from what a test gives it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from intbert.errors import RemoteError
 from intbert.rpc.board_runtime import WheelFile, Wheelhouse
-from intbert.rpc.connection import Completed, Progress
+from intbert.rpc.sessions.connection import Completed, Progress
 from intbert.rpc.ssh import Login
 
 from .server_process import ServerProcess
@@ -48,7 +48,7 @@ class BoardDouble:
             return Completed(0, self.report, "")
         if command[:2] == ["test", "-x"]:
             return Completed(0 if self._installed(command[2]) else 1, "", "")
-        if "intbert.rpc.lease" in command:
+        if "intbert.rpc.on_board.lease" in command:
             return Completed(0, "" if self.busy is None else json.dumps(self._holder()), "")
         return Completed(0, "", "")
 

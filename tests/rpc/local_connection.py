@@ -1,4 +1,4 @@
-"""A board that is this machine: an :class:`intbert.rpc.connection.Connection` whose programs run here, in a home.
+"""A board that is this machine: a ``Connection`` of ``rpc.sessions`` whose programs run here, in a home.
 
 What a command does there it does here, through a shell as over ssh. The account's home is a folder of the test's;
 everything else is this machine's.
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from intbert.errors import RemoteError
-from intbert.rpc.connection import Completed, Progress
+from intbert.rpc.sessions.connection import Completed, Progress
 from intbert.rpc.ssh import Login
 
 BEAT_SECONDS = 1.0

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from intbert.rpc.session import Session, connect
+from intbert.rpc.sessions.session import Session, connect
 
 START_SECONDS = 120
 STOP_SECONDS = 10
@@ -45,7 +45,7 @@ def start_server(python: Sequence[str], folder: Path) -> ServerProcess:
     log = folder / "server.log"
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [*python, "-m", "intbert.rpc.server", "--host", "127.0.0.1"],
+            [*python, "-m", "intbert.rpc.on_board.server", "--host", "127.0.0.1"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -229,7 +229,7 @@ def test_our_own_wheel_is_the_same_every_time_and_enough_for_a_server(tmp_path: 
         archive.extractall(site)
     assert not (site / "intbert" / "cli").exists()
     assert not (site / "intbert" / "pyproject.toml").exists()
-    program = "import sys, intbert; print(intbert.__file__); from intbert.rpc import server, supervisor, board"
+    program = "import sys, intbert; print(intbert.__file__); from intbert.rpc.on_board import server, supervisor, board"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {program}"],
         capture_output=True,

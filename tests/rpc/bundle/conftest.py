@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from intbert.rpc import installation
-from intbert.rpc.adding import choose, probe
-from intbert.rpc.address import Address
 from intbert.rpc.board_runtime import Wheelhouse
-from intbert.rpc.board_session import Terms
-from intbert.rpc.deploying import Deployed, deploy
-from intbert.rpc.device import Device
-from intbert.rpc.inventory import Inventory
+from intbert.rpc.bundle.deploying import Deployed, deploy
+from intbert.rpc.devices import installation
+from intbert.rpc.devices.adding import choose, probe
+from intbert.rpc.devices.address import Address
+from intbert.rpc.devices.device import Device
+from intbert.rpc.devices.inventory import Inventory
 from intbert.rpc.probing.facts import Python
+from intbert.rpc.sessions.board_session import Terms
 
 from ...compiler.toy_artifact import build_toy
 from ..board_double import wheelhouse

@@ -15,8 +15,8 @@ import numpy
 import pytest
 from intbert.compiler.artifact import pack, read_manifest, write_manifest
 from intbert.errors import ArtifactError, DeviceError, OutputError, RemoteError
-from intbert.rpc.deploying import bundle_folder
-from intbert.rpc.installation import BoardFolder
+from intbert.rpc.bundle.deploying import bundle_folder
+from intbert.rpc.devices.installation import BoardFolder
 
 from .conftest import Site
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from intbert.rpc.board_session import Terms
+from intbert.rpc.devices.inventory import Inventory
 from intbert.rpc.farm.endpoint import Endpoint
-from intbert.rpc.inventory import Inventory
+from intbert.rpc.sessions.board_session import Terms
 
 from .processes import SECONDS, FarmProcesses
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from intbert.errors import RemoteError
-from intbert.rpc.board_session import BoardServer
 from intbert.rpc.farm import offer, serving
 from intbert.rpc.farm.endpoint import Endpoint
+from intbert.rpc.sessions.board_session import BoardServer
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 from intbert.errors import DeviceError, RemoteError
-from intbert.rpc.board_session import BoardServer
 from intbert.rpc.farm import listener, offer, tracker_protocol
 from intbert.rpc.farm.door import Door
 from intbert.rpc.farm.endpoint import Endpoint, check_key
@@ -19,7 +18,8 @@ from intbert.rpc.farm.listener import listen
 from intbert.rpc.farm.serving import proxy_offer, tracker_offer
 from intbert.rpc.farm.summary import query
 from intbert.rpc.farm.tracker import run_tracker
-from intbert.rpc.protocol import MAGIC, WRONG_KEY, receive_integer, send_integer
+from intbert.rpc.sessions.board_session import BoardServer
+from intbert.rpc.sessions.protocol import MAGIC, WRONG_KEY, receive_integer, send_integer
 
 SECONDS = 60.0
 

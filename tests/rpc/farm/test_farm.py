@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from intbert.errors import BusyError, DeviceError, RemoteError
-from intbert.rpc.board_session import Terms
 from intbert.rpc.farm.endpoint import Endpoint
 from intbert.rpc.farm.tracker_client import Farm, farm_session, request
-from intbert.rpc.session import connect
+from intbert.rpc.sessions.board_session import Terms
+from intbert.rpc.sessions.session import connect
 
 from .processes import HERE, SECONDS, FarmProcesses, eventually, free, queue
 

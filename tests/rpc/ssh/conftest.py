@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from intbert.rpc.address import Address
+from intbert.rpc.devices.address import Address
 from intbert.rpc.ssh import Login, SshConnection
 
 from ...devices.sshd import Sshd

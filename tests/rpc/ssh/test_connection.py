@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from intbert.errors import RemoteError
-from intbert.rpc.connection import Completed
+from intbert.rpc.sessions.connection import Completed
 from intbert.rpc.ssh import Login, SshConnection
 
 from ...devices.cable import Cable
@@ -191,7 +191,7 @@ def test_the_process_ends_with_its_parent(server: Server, tmp_path: Path) -> Non
     login = server.login()
     code = (
         "import os, sys, psutil; from pathlib import Path; from intbert.rpc.ssh import Login, SshConnection; "
-        "from intbert.rpc.address import Address; "
+        "from intbert.rpc.devices.address import Address; "
         f"accepted, config = Path({str(login.accepted_keys)!r}), Path({str(login.config)!r}); "
         "connection = SshConnection(Login(Address('board'), accepted, config=config)); "
         "print(psutil.Process().children()[0].pid, flush=True); os.kill(os.getpid(), 9)"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from intbert.errors import AuthenticationError, DeviceError, HostKeyError, RemoteError
-from intbert.rpc.address import Address
+from intbert.rpc.devices.address import Address
 from intbert.rpc.ssh import Login, SshConnection, forget_key
 
 from ...devices.cable import Cable
