@@ -34,6 +34,8 @@ def test_a_board_of_a_farm(desk: Desk, pi: SshBoard, toy: Path, farm: FarmProces
     texts = ["one two three", "four"]
     ran = desk.json("run", toy, *texts, "--integers", *offered)
     assert ran["outputs"] == load(build_toy(tmp_path / "here")).run_texts(texts).tolist()
+    profiled = desk.json("profile", toy, *offered, "--length", "8", "--runs", "2")
+    assert (profiled["device"], profiled["length"]) == ("pi", 8)
     stock = farm.stock_client(tracker)
     pi.reboot()
     eventually(lambda: queue(tracker) is None)

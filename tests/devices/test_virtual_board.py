@@ -16,12 +16,15 @@ from intbert.compiler.model import TOKENIZER_FILE, QuantizedModel
 from intbert.compiler.runtime import load
 from intbert.compiler.runtime.inputs import Tokens
 from intbert.compiler.runtime.text import Tokenizer, pad
-from intbert.errors import ArtifactError, RemoteError
+from intbert.errors import ArtifactError, CrashError
 from intbert.quantization import quantize
 from intbert.quantization.demo import demo_model_folder
+from intbert.rpc.sessions.board_session import board_session
 from intbert.targets import get_target
 from numpy.typing import NDArray
 
+from .desk import SECONDS, Desk, within
+from .ssh_board import SshBoard
 from .virtual_board import VirtualBoard
 
 Boards = Callable[[str], VirtualBoard]
@@ -102,17 +105,36 @@ def test_artifact_is_refused_by_a_board_of_another_architecture(boards: Boards, 
             session.load(name)
 
 
+@pytest.fixture(scope="module")
+def lying(artifacts: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact whose kernels use what a Cortex-A72 lacks, and which does not say so."""
+    folder = Path(shutil.copytree(artifacts("rpi5"), tmp_path_factory.mktemp("lying") / "artifact"))
+    manifest = read_manifest(folder)
+    write_manifest(replace(manifest, target=replace(manifest.target, features=("neon",))), folder)
+    return folder
+
+
 def test_without_that_check_the_board_would_die_of_an_illegal_instruction(
-    boards: Boards, example: Example, artifacts: Artifacts, tmp_path: Path
+    boards: Boards, example: Example, lying: Path
 ) -> None:
     """The refused code does use what the board lacks; and a session that dies of it is a typed error."""
-    lying = Path(shutil.copytree(artifacts("rpi5"), tmp_path / "lying"))
-    manifest = read_manifest(lying)
-    write_manifest(replace(manifest, target=replace(manifest.target, features=("neon",))), lying)
     tokens = example.tokens
     with boards("cortex-a72").connect() as session:
         model = session.load(session.upload(lying), threads=1)
-        with pytest.raises(RemoteError, match=r"the session's process died .SIGILL."):
+        with pytest.raises(CrashError, match=r"the session's process died .SIGILL."):
             model.run(tokens.ids, tokens.mask, tokens.types)
     with boards("cortex-a72").connect() as session:
         assert session.features().arch == "aarch64"
+
+
+@pytest.mark.usefixtures("seated")
+def test_a_board_behind_ssh_survives_an_illegal_instruction(
+    desk: Desk, pi: SshBoard, example: Example, lying: Path
+) -> None:
+    tokens = example.tokens
+    with within(SECONDS), board_session(desk.device("pi"), desk.terms()) as board:
+        model = board.session.load(board.session.upload(lying), threads=1)
+        with pytest.raises(CrashError, match=r"pi: .*the session's process died .SIGILL."):
+            model.run(tokens.ids, tokens.mask, tokens.types)
+    with board_session(desk.device("pi"), desk.terms()) as board:
+        assert board.session.features().arch == "aarch64"
