@@ -8,7 +8,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
-EXTRAS := quantize,onnx,cross,demo,dev
+EXTRAS := quantize,onnx,cross,tune,demo,dev
 PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install -qq --disable-pip-version-check --constraint requirements/lock.txt
 
 # The first of these that is new enough makes the environment; `make setup PYTHON=...` chooses another.
@@ -16,7 +16,7 @@ PYTHONS := python3 python3.13 python3.12 python3.11 python3.10 python3.14 python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 10))
 UV_VERSION := 0.13.9
 
-.PHONY: help setup test soak lint format demo bench-peers accuracy-table lock clean distclean
+.PHONY: help setup test soak log-soak lint format demo bench-peers accuracy-table lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,12 +42,18 @@ $(STAMP): pyproject.toml requirements/lock.txt
 	@mkdir -p $(VENV)/source && ln -sfn ../.. $(VENV)/source/intbert
 	@touch $@
 
-test: setup ## run the tests
-	@$(PYTHON_IN_VENV) -m pytest
+# Processes that run tests: two, because the boards' tests, a third of them all, run one after the other.
+WORKERS := 2
+test: setup ## run the tests; WORKERS=0: in one process
+	@$(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 SESSIONS := 200
 soak: setup ## many sessions with a virtual board, its processes killed at random; SESSIONS=200
 	@INTBERT_SOAK_SESSIONS=$(SESSIONS) $(PYTHON_IN_VENV) -m pytest -s tests/devices/test_soak.py
+
+KILLS := 1000
+log-soak: setup ## write a tuning log from many processes that are killed at random; KILLS=1000
+	@INTBERT_LOG_SOAK_KILLS=$(KILLS) $(PYTHON_IN_VENV) -m pytest -s tests/schedules/tuning_log/test_durability.py
 
 lint: setup ## check style, formatting and types
 	@$(PYTHON_IN_VENV) -m ruff check .

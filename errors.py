@@ -90,3 +90,11 @@ class TrainingError(IntbertError):
 
 class GraphError(IntbertError):
     """A graph that was quantized elsewhere is missing, damaged, or holds what has no counterpart here."""
+
+
+class TuningLogError(IntbertError):
+    """A tuning log cannot be reached, read or written, or something that was meant for one makes no sense."""
+
+
+class TraceError(IntbertError):
+    """A schedule's trace is damaged, or was made for another kernel, strategy or version."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..rpc.sessions.board_session import Terms
     from ..rpc.sessions.boards import Boards
     from ..rpc.sessions.remote_artifact import RemoteArtifact
+    from ..rpc.tuning.boards import Place as MeasuringPlace
 
 Device = Annotated[
     str | None, typer.Option("--device", metavar="NAME", help="Do it on this board; `intbert device list` names them.")
@@ -59,6 +60,24 @@ def chosen(device: str | None, tracker: str | None, key: str | None) -> Place | 
     if device is not None or tracker is None or key is None:
         raise typer.BadParameter("--tracker and --key belong together, and stand in place of --device")
     return Place(check_key(key), Farm(Endpoint.parse(tracker)))
+
+
+def places(place: Place | None, wait: float) -> list[MeasuringPlace]:
+    """Where a tuner measures: on this machine (``place`` None), or on every board that is meant; of a farm, as many as
+    are free under the key, and one at the least."""
+    from ..rpc.farm.tracker_client import Farm
+    from ..rpc.sessions.here import HERE, Here
+    from ..rpc.tuning.boards import Place as MeasuringPlace
+
+    if place is None:
+        return [MeasuringPlace(Here(), HERE, wait)]
+    if isinstance(place.boards, Farm):
+        names = [place.names] * max(1, place.boards.free(place.names))
+    else:
+        names = [name.strip() for name in place.names.split(",")]
+    for name in names:
+        place.boards.check(name, terms(console.say, wait))
+    return [MeasuringPlace(place.boards, name, wait) for name in names]
 
 
 def terms(tell: Callable[[str], None], wait: float = WAIT_SECONDS) -> Terms:

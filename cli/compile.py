@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import console, options
+
+if TYPE_CHECKING:
+    from ..compiler.artifact import Manifest
+    from ..compiler.tuned import TunedSchedules
+    from ..targets.target import Target
+
+_LAYER = re.compile(r"/layers\.\d+\.")
 
 
 def register(app: typer.Typer) -> None:
     app.command("compile")(compile_)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 32,128") from None
-    if min(numbers) < 1 or len(set(numbers)) < len(numbers):
-        raise typer.BadParameter(f"{text!r}: positive numbers, each once")
-    return numbers
-
-
 def compile_(
     model: Annotated[Path, typer.Argument(help="A quantized model, as `intbert quantize` writes it.")],
-    target: Annotated[str, typer.Option("--target", "-t", help="host, or a name that `intbert targets` lists.")],
+    target: options.Target,
     output: options.Output,
-    lengths: Annotated[
+    lengths: options.Lengths = None,
+    batch: options.Batches = "1",
+    log: Annotated[
         str | None,
-        typer.Option("--lengths", metavar="N,...", help="Tokens a bucket holds; by default 32,64,128,256."),
+        typer.Option("--log", envvar="INTBERT_LOG", metavar="URL", help="Use the schedules that `intbert tune` found."),
     ] = None,
-    batch: Annotated[str, typer.Option("--batch", metavar="N,...", help="Rows a bucket holds.")] = "1",
+    no_log: Annotated[
+        bool, typer.Option("--no-log", help="Use the default schedules, whatever INTBERT_LOG is.")
+    ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Of the log's records; by default one a core of the target."),
+    ] = None,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Compile a quantized model for a machine. An output that ends in .tar is packed into one file."""
-    tokens = None if lengths is None else _numbers(lengths)
-    rows = _numbers(batch)
+    tokens = None if lengths is None else options.numbers(lengths)
+    rows = options.numbers(batch)
 
     from ..compiler.artifact import artifact_bytes
     from ..compiler.deploy import deploy
@@ -46,8 +56,10 @@ def compile_(
     from ..targets import get_target
 
     machine = get_target(target)
-    with console.steps() as step:
-        manifest = deploy(load(model), machine, output=output, lengths=tokens, batches=rows, force=force, progress=step)
+    with console.steps() as step, _tuned(None if no_log else log, machine, threads) as tuned:
+        manifest = deploy(
+            load(model), machine, output=output, lengths=tokens, batches=rows, force=force, tuned=tuned, progress=step
+        )
     size = artifact_bytes(output)
     if as_json:
         console.print_json(
@@ -57,8 +69,38 @@ def compile_(
                 "scheme": manifest.scheme,
                 "buckets": [{"batch": bucket.batch, "length": bucket.length} for bucket in manifest.buckets],
                 "artifact_bytes": size,
+                "kernels": [asdict(entry) for entry in manifest.strategies],
             }
         )
     else:
+        if tuned is not None:
+            _print_schedules(manifest)
         machine_name = f"{manifest.target.name} ({manifest.target.arch})"
         print(f"{output}: {manifest.scheme} for {machine_name}, {size / 1e6:.1f} MB")
+
+
+@contextmanager
+def _tuned(log: str | None, target: Target, threads: int | None) -> Iterator[TunedSchedules | None]:
+    """The schedules of the log; None where there is no log."""
+    if log is None:
+        yield None
+        return
+    from ..compiler.tuned import TunedSchedules
+    from ..schedules.tuning_log import open_log
+
+    with open_log(log, read_only=True) as opened:
+        yield TunedSchedules(opened, target, threads, console.say)
+
+
+def _print_schedules(manifest: Manifest) -> None:
+    """Every operator of every bucket, layers as one row, with the record that it was scheduled by."""
+    found = Counter(
+        (_LAYER.sub("/layers.*.", each.operator), each.strategy, each.tuning_record) for each in manifest.strategies
+    )
+    rows = [
+        (operator, count, strategy, "default" if record is None else f"record {record[:8]}")
+        for (operator, strategy, record), count in found.items()
+    ]
+    console.print_table(("operator", "calls", "strategy", "schedule"), rows)
+    tuned = sum(entry.tuning_record is not None for entry in manifest.strategies)
+    print(f"{tuned} of {len(manifest.strategies)} kernels are scheduled by the log, the others by default")

@@ -33,9 +33,14 @@ def inspect(
     _summary(report)
     if strategies:
         console.print_table(
-            ("operator", "strategy", "why no better one"),
+            ("operator", "strategy", "schedule", "why no better one"),
             [
-                (s["operator"], s["strategy"], "; ".join(f"{name}: {why}" for name, why in s["rejected"]))
+                (
+                    s["operator"],
+                    s["strategy"],
+                    f"record {s['tuning_record'][:8]}" if s["tuning_record"] else "default",
+                    "; ".join(f"{name}: {why}" for name, why in s["rejected"]),
+                )
                 for s in report.get("strategies", ())
             ],
             title="Strategies",

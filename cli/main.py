@@ -22,12 +22,14 @@ from . import (
     finetune,
     import_,
     inspect,
+    logs,
     profile,
     quantize,
     recipes,
     run,
     targets,
     tracker,
+    tune,
 )
 
 DEBUG = "--debug"
@@ -96,6 +98,8 @@ for command in (
     device,
     deploy,
     tracker,
+    tune,
+    logs,
     doctor,
 ):
     command.register(app)

@@ -88,11 +88,15 @@ class Output:
 
 @dataclass(frozen=True)
 class StrategyRecord:
-    """The strategy that an operator got, and why the better ones did not apply, as (name, reason)."""
+    """The strategy that an operator got, and why the better ones did not apply, as (name, reason).
+
+    ``tuning_record``: the id of the tuning log's record that its schedule is from; None: the default schedule.
+    """
 
     operator: str
     strategy: str
     rejected: tuple[tuple[str, str], ...] = ()
+    tuning_record: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,7 @@ class Manifest:
                         strategy["operator"],
                         strategy["strategy"],
                         tuple((name, reason) for name, reason in strategy["rejected"]),
+                        strategy.get("tuning_record"),
                     )
                     for strategy in document["strategies"]
                 ),

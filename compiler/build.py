@@ -29,6 +29,7 @@ from .artifact import (
     write_manifest,
 )
 from .graph import IntegerGraph
+from .kernels import Tuned
 from .lowering import lower
 from .model import TOKENIZER_FILE, QuantizedModel
 from .relax import Choice, LoweredModule, WeightTable, lower_to_relax
@@ -49,14 +50,17 @@ def compile_model(
     batches: Sequence[int] = (1,),
     output: Path,
     force: bool = False,
+    tuned: Tuned | None = None,
     progress: Progress = lambda _: None,
 ) -> Path:
     """Compiles ``model`` for ``target`` into the artifact folder ``output``; returns it.
 
     One function is compiled for every length and batch; without ``lengths``, 32, 64, 128 and 256 as far as the
-    model has positions. Raises BoundsError when an operator cannot be proven free of overflow, QuantizedModelError
-    for impossible lengths, ToolchainError when TVM is not the pinned one or no linker is found, OutputError when
-    ``output`` exists (without ``force``) or cannot be written.
+    model has positions. Kernels that ``tuned`` knows are scheduled as it says, the others by default.
+
+    Raises BoundsError when an operator cannot be proven free of overflow, QuantizedModelError for impossible lengths,
+    ToolchainError when TVM is not the pinned one or no linker is found, OutputError when ``output`` exists (without
+    ``force``) or cannot be written, and what ``tuned`` raises.
     """
     check_versions()
     with staged_folder(output, force) as folder:
@@ -64,7 +68,7 @@ def compile_model(
         progress("integer operators and their bounds")
         graph = lower(model)
         proven = bounds.prove(graph, max(bucket.length for bucket in buckets))
-        lowered = lower_to_relax(graph, buckets, target.features, lambda name: progress(f"kernels of {name}"))
+        lowered = lower_to_relax(graph, buckets, target.features, tuned, lambda name: progress(f"kernels of {name}"))
         progress("LLVM")
         records = _write_library(lowered, target, folder / LIBRARY_FILE)
         if model.tokenizer is not None:
@@ -144,6 +148,7 @@ def _manifest(
         tvm_version=str(versions["apache-tvm"]),
         ffi_version=str(versions["apache-tvm-ffi"]),
         strategies=_strategy_records(lowered.choices),
+        tuning_records=tuple(sorted({c.tuning_record for c in lowered.choices if c.tuning_record is not None})),
         bounds=proven,
         weight_bits=graph.weight_bits(),
         provenance=model.provenance,
@@ -158,6 +163,8 @@ def _needed_features(target: Target, choices: Sequence[Choice]) -> tuple[str, ..
 
 def _strategy_records(choices: Sequence[Choice]) -> tuple[StrategyRecord, ...]:
     return tuple(
-        StrategyRecord(f"{choice.bucket.function}/{choice.operator}", choice.strategy, choice.rejected)
+        StrategyRecord(
+            f"{choice.bucket.function}/{choice.operator}", choice.strategy, choice.rejected, choice.tuning_record
+        )
         for choice in choices
     )

@@ -1,4 +1,4 @@
-"""Operator -> compiled kernel: the strategy is chosen and the unscheduled kernel scheduled for it.
+"""Operator -> kernel: the ways to schedule it, and the one that is compiled.
 
 One registered function an operator (``singledispatch``), so that a new operator adds one and changes none. What it
 returns depends on the operator's structure and shape only, never on its constants: those are arguments, laid out by
@@ -8,14 +8,16 @@ returns depends on the operator's structure and shape only, never on its constan
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
+from tvm import IRModule
+from tvm.s_tir import Schedule
 
-from ..schedules.attention import ATTENTION_STRATEGIES, AttentionWorkload
+from ..schedules.attention import ATTENTION_STRATEGIES, AttentionStrategy, AttentionWorkload
 from ..schedules.linear import LINEAR_STRATEGIES, LinearWorkload, weight_layout
 from ..schedules.real import REAL_STRATEGIES, RealWorkload
 from ..schedules.rows import (
@@ -27,8 +29,9 @@ from ..schedules.rows import (
     TANH_STRATEGIES,
     RowWorkload,
 )
-from ..schedules.strategy import Strategy, select
-from ..schedules.unpack import schedule_unpack
+from ..schedules.space import default_schedule, replay, scheduled
+from ..schedules.strategy import PrimFunc, Strategy
+from ..schedules.tuning_log.workload import structural_hash
 from ..schedules.vectors import int16_lanes
 from .graph import Operator
 from .operators.attention import Attention, attention_kernel
@@ -41,8 +44,6 @@ from .operators.pooling import FirstToken, MeanPooling, first_token_kernel, mean
 from .operators.real.operator import Extents, RealOperator
 from .operators.tanh import Tanh, tanh_kernel
 from .operators.unpack import chunk_length
-
-PrimFunc: TypeAlias = Any
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,34 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """One strategy for an operator: what it schedules, and for which shape."""
+
+    strategy: Strategy[Any]
+    kernel: PrimFunc
+    """Unscheduled. Its arguments: inputs, constants, further inputs, outputs."""
+    workload: Any
+    leading_inputs: int
+    """How many of the operator's inputs come before its constants; the others follow them."""
+    words: str
+    """The operator and its shape, for displays."""
+    rejected: tuple[tuple[str, str], ...]
+    """The better strategies, which refused, and why."""
+
+    def default(self) -> Schedule:
+        """The schedule that is taken without tuning."""
+        return default_schedule(self.strategy, self.kernel, self.workload)
+
+    def finish(self, schedule: Schedule) -> PrimFunc:
+        """What ``schedule``, a point of the strategy's space, has made of the kernel."""
+        return scheduled(self.strategy, schedule, self.workload)
+
+    def replay(self, trace: str) -> PrimFunc:
+        """The kernel scheduled as ``trace`` says. Raises TraceError where that is no point of the strategy's space."""
+        return replay(self.strategy, self.kernel, self.workload, trace)
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A scheduled PrimFunc, and the strategy it got. Its arguments: inputs, constants, further inputs, outputs."""
 
@@ -75,11 +104,76 @@ class Kernel:
     """How many of the operator's inputs come before its constants; the others follow them."""
     strategy: str
     rejected: tuple[tuple[str, str], ...]
+    tuning_record: str | None
+    """The id of the record that its schedule is from; None: the default."""
+
+
+@dataclass(frozen=True)
+class TunedKernel:
+    """An alternative, scheduled as the record of a tuning log says."""
+
+    alternative: Alternative
+    function: PrimFunc
+    record_id: str
+
+
+Tuned: TypeAlias = Callable[[Sequence[Alternative]], TunedKernel | None]
+"""Gets the alternatives of an operator; None: the default of the first is to be taken."""
+
+
+def build_kernel(operator: Operator, shape: Shape, tuned: Tuned | None = None) -> Kernel:
+    """The kernel of ``operator`` for ``shape``."""
+    chosen = None if tuned is None else tuned(alternatives(operator, shape))
+    alternative = next(_alternatives(operator, shape)) if chosen is None else chosen.alternative
+    function = alternative.finish(alternative.default()) if chosen is None else chosen.function
+    record_id = None if chosen is None else chosen.record_id
+    return Kernel(function, alternative.leading_inputs, alternative.strategy.name, alternative.rejected, record_id)
+
+
+def alternatives(operator: Operator, shape: Shape) -> tuple[Alternative, ...]:
+    """The strategies that can run ``operator``, best first; there is always one."""
+    return tuple(_alternatives(operator, shape))
+
+
+def _alternatives(operator: Operator, shape: Shape) -> Iterator[Alternative]:
+    definition = define(operator, shape)
+    rejected: list[tuple[str, str]] = []
+    for strategy in definition.strategies:
+        reason = strategy.refuse(definition.workload, shape.features)
+        if reason is None:
+            yield Alternative(
+                strategy,
+                definition.kernel(strategy),
+                definition.workload,
+                definition.leading_inputs,
+                definition.words,
+                tuple(rejected),
+            )
+        else:
+            rejected.append((strategy.name, reason))
+    assert len(rejected) < len(definition.strategies), f"every strategy refused {definition.workload}: {rejected}"
+
+
+def workload_hash(kernel: PrimFunc) -> str:
+    """What identifies an unscheduled kernel in a tuning log, whatever its name is: 16 hexadecimal digits."""
+    return structural_hash(IRModule({"main": kernel.with_attr("global_symbol", "main")}))
+
+
+@dataclass(frozen=True)
+class Definition:
+    """An operator of one shape: its unscheduled kernel, and who may schedule it."""
+
+    strategies: Sequence[Strategy[Any]]
+    workload: Any
+    kernel: Callable[[Any], PrimFunc]
+    """For a strategy."""
+    leading_inputs: int
+    words: str
 
 
 @singledispatch
-def build_kernel(operator: Operator, shape: Shape) -> Kernel:
-    """The kernel of ``operator`` for ``shape``."""
+def define(operator: Operator, shape: Shape) -> Definition:
+    """What there is to schedule of ``operator`` for ``shape``."""
     raise AssertionError(f"no kernel is registered for {type(operator).__name__}")
 
 
@@ -108,83 +202,99 @@ def structure(operator: Operator) -> Hashable:
     return type(operator)
 
 
-def _scheduled(
-    strategies: tuple[Strategy[Any], ...], kernel: PrimFunc, workload: Any, shape: Shape, inputs: int
-) -> Kernel:
-    selection = select(strategies, workload, shape.features)
-    function = selection.strategy.schedule(kernel, workload)
-    return Kernel(function, inputs, selection.strategy.name, selection.rejected)
+def _of_one_kernel(
+    strategies: Sequence[Strategy[Any]], kernel: PrimFunc, workload: Any, leading_inputs: int, words: str
+) -> Definition:
+    """A definition whose kernel is the same for all strategies."""
+    return Definition(strategies, workload, lambda _: kernel, leading_inputs, words)
 
 
-@build_kernel.register
-def _(operator: Linear, shape: Shape) -> Kernel:
+@define.register
+def _(operator: Linear, shape: Shape) -> Definition:
     layout = weight_layout(shape.features, operator.channels, operator.inputs)
     kernel = linear_kernel(operator, shape.rows, layout, shape.zero_point, shape.output_zero_point)
-    if operator.packing is not None:
-        kernel = schedule_unpack(kernel, chunk_length(operator.weight.size), shape.lanes)
+    packing = operator.packing
     workload = LinearWorkload(
-        shape.rows, operator.channels, operator.inputs, layout, shape.zero_point != 0, shape.lanes
+        shape.rows,
+        operator.channels,
+        operator.inputs,
+        layout,
+        shape.zero_point != 0,
+        shape.lanes,
+        None if packing is None else chunk_length(operator.weight.size),
     )
-    return _scheduled(LINEAR_STRATEGIES, kernel, workload, shape, 1)
+    weights = "int8" if packing is None else f"{packing.bits}-bit"
+    words = (
+        f"linear {shape.rows} x {operator.channels} x {operator.inputs}, {weights}, "
+        f"{operator.epilogue.kind.replace('_', ' ')}"
+    )
+    return _of_one_kernel(LINEAR_STRATEGIES, kernel, workload, 1, words)
 
 
-@build_kernel.register
-def _(operator: Attention, shape: Shape) -> Kernel:
+@define.register
+def _(operator: Attention, shape: Shape) -> Definition:
     heads, head_dim = operator.heads, operator.head_dim
     workload = AttentionWorkload(shape.batch, shape.length, heads, head_dim, shape.output_zero_point != 0, shape.lanes)
-    selection = select(ATTENTION_STRATEGIES, workload, shape.features)
-    strategy = selection.strategy
-    signs = OperandSigns(strategy.operand_signs)
-    kernel = attention_kernel(
-        shape.batch, shape.length, heads, head_dim, shape.output_zero_point, signs, operator.output
-    )
-    return Kernel(strategy.schedule(kernel, workload), 2, strategy.name, selection.rejected)
+
+    def kernel(strategy: AttentionStrategy) -> PrimFunc:
+        signs = OperandSigns(strategy.operand_signs)
+        return attention_kernel(
+            shape.batch, shape.length, heads, head_dim, shape.output_zero_point, signs, operator.output
+        )
+
+    words = f"attention {shape.batch} x {shape.length}, {heads} heads of {head_dim}"
+    return Definition(ATTENTION_STRATEGIES, workload, kernel, 2, words)
 
 
-@build_kernel.register
-def _(operator: LayerNorm, shape: Shape) -> Kernel:
+@define.register
+def _(operator: LayerNorm, shape: Shape) -> Definition:
     kernel = layer_norm_kernel(shape.rows, shape.channels, shape.output_zero_point, operator.narrow.output)
     workload = RowWorkload(shape.rows, shape.channels, shape.lanes)
-    return _scheduled(LAYER_NORM_STRATEGIES, kernel, workload, shape, 1)
+    return _of_one_kernel(LAYER_NORM_STRATEGIES, kernel, workload, 1, f"layer norm {shape.rows} x {shape.channels}")
 
 
-@build_kernel.register
-def _(operator: Embedding, shape: Shape) -> Kernel:
+@define.register
+def _(operator: Embedding, shape: Shape) -> Definition:
     kernel = embedding_kernel(operator, shape.batch, shape.length)
-    workload = RowWorkload(shape.batch * shape.length, operator.contiguous_channels, shape.lanes)
-    return _scheduled(EMBEDDING_STRATEGIES, kernel, workload, shape, 1 if operator.token_type is None else 2)
+    rows, hidden = shape.batch * shape.length, operator.word.shape[1]
+    workload = RowWorkload(rows, operator.contiguous_channels, shape.lanes)
+    inputs = 1 if operator.token_type is None else 2
+    return _of_one_kernel(EMBEDDING_STRATEGIES, kernel, workload, inputs, f"embedding {rows} x {hidden}")
 
 
-@build_kernel.register
-def _(operator: MeanPooling, shape: Shape) -> Kernel:
+@define.register
+def _(operator: MeanPooling, shape: Shape) -> Definition:
     kernel = mean_pooling_kernel(shape.batch, shape.length, shape.channels)
     workload = RowWorkload(shape.batch, shape.channels, shape.lanes)
-    return _scheduled(MEAN_POOLING_STRATEGIES, kernel, workload, shape, 2)
+    words = f"mean pooling {shape.batch} x {shape.length} x {shape.channels}"
+    return _of_one_kernel(MEAN_POOLING_STRATEGIES, kernel, workload, 2, words)
 
 
-@build_kernel.register
-def _(operator: FirstToken, shape: Shape) -> Kernel:
+@define.register
+def _(operator: FirstToken, shape: Shape) -> Definition:
     kernel = first_token_kernel(shape.batch, shape.length, shape.channels, shape.zero_point)
     workload = RowWorkload(shape.batch, shape.channels, shape.lanes)
-    return _scheduled(FIRST_TOKEN_STRATEGIES, kernel, workload, shape, 2)
+    words = f"first token {shape.batch} x {shape.length} x {shape.channels}"
+    return _of_one_kernel(FIRST_TOKEN_STRATEGIES, kernel, workload, 2, words)
 
 
-@build_kernel.register
-def _(operator: DuplicateChannels, shape: Shape) -> Kernel:
+@define.register
+def _(operator: DuplicateChannels, shape: Shape) -> Definition:
     kernel = duplicate_channels_kernel(operator, shape.rows, shape.zero_point)
     workload = RowWorkload(shape.rows, math.gcd(operator.inputs, operator.channels), shape.lanes)
-    return _scheduled(DUPLICATE_CHANNELS_STRATEGIES, kernel, workload, shape, 1)
+    words = f"duplicate channels {shape.rows} x {operator.inputs} to {operator.channels}"
+    return _of_one_kernel(DUPLICATE_CHANNELS_STRATEGIES, kernel, workload, 1, words)
 
 
-@build_kernel.register
-def _(operator: Tanh, shape: Shape) -> Kernel:
+@define.register
+def _(operator: Tanh, shape: Shape) -> Definition:
     kernel = tanh_kernel(shape.rows, shape.channels, shape.output_zero_point)
     workload = RowWorkload(shape.rows, shape.channels, shape.lanes)
-    return _scheduled(TANH_STRATEGIES, kernel, workload, shape, 1)
+    return _of_one_kernel(TANH_STRATEGIES, kernel, workload, 1, f"tanh {shape.rows} x {shape.channels}")
 
 
-@build_kernel.register
-def _(operator: RealOperator, shape: Shape) -> Kernel:
+@define.register
+def _(operator: RealOperator, shape: Shape) -> Definition:
     kernel = operator.kernel(Extents(shape.batch, shape.length, shape.rows, shape.channels, shape.output_zero_point))
     rows, channels = (int(extent) for extent in kernel.params[-operator.outputs].shape)
     workload = RealWorkload(
@@ -196,4 +306,6 @@ def _(operator: RealOperator, shape: Shape) -> Kernel:
         operator.attention_heads,
         bool(shape.features & {"avx512", "neon"}),
     )
-    return _scheduled(REAL_STRATEGIES[operator.plan.value], kernel, workload, shape, operator.inputs)
+    plan = operator.plan.value
+    words = f"float {plan.replace('_', ' ')} {rows} x {channels}"
+    return _of_one_kernel(REAL_STRATEGIES[plan], kernel, workload, operator.inputs, words)

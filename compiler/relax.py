@@ -18,7 +18,7 @@ from tvm import relax
 from ..schedules.linear import activation_zero_point
 from .artifact import Bucket
 from .graph import INPUTS, IntegerGraph, Step
-from .kernels import Kernel, Shape, build_kernel, parameters, structure
+from .kernels import Kernel, Shape, Tuned, build_kernel, parameters, structure
 from .operators.attention import Attention
 
 
@@ -54,6 +54,8 @@ class Choice:
     operator: str
     strategy: str
     rejected: tuple[tuple[str, str], ...]
+    tuning_record: str | None
+    """The id of the record that its schedule is from; None: the default."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,20 @@ def lower_to_relax(
     graph: IntegerGraph,
     buckets: Sequence[Bucket],
     features: frozenset[str],
+    tuned: Tuned | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> LoweredModule:
     """The Relax module whose functions ``main_b{batch}_t{length}`` run ``graph``, scheduled for ``features``."""
     weights = WeightTable()
     lowered = []
     for bucket in buckets:
-        lowered.append(list(_bucket_calls(graph, bucket, features, weights)))
+        lowered.append(list(_bucket_calls(graph, bucket, features, tuned, weights)))
         progress(bucket.function)
     builder = relax.BlockBuilder()
     for bucket, calls in zip(buckets, lowered, strict=True):
         _emit_function(builder, graph, bucket, calls, weights)
     choices = tuple(
-        Choice(bucket, call.step.operator.name, call.kernel.strategy, call.kernel.rejected)
+        Choice(bucket, call.step.operator.name, call.kernel.strategy, call.kernel.rejected, call.kernel.tuning_record)
         for bucket, calls in zip(buckets, lowered, strict=True)
         for call in calls
     )
@@ -101,7 +104,11 @@ class Call:
 
 
 def _bucket_calls(
-    graph: IntegerGraph, bucket: Bucket, features: frozenset[str], weights: WeightTable
+    graph: IntegerGraph,
+    bucket: Bucket,
+    features: frozenset[str],
+    tuned: Tuned | None,
+    weights: WeightTable,
 ) -> Iterator[Call]:
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(INPUTS, (bucket.batch, bucket.length))
     kernels: dict[Any, Kernel] = {}
@@ -110,7 +117,7 @@ def _bucket_calls(
         shape = step_shape(graph, step, bucket, rows, channels, features)
         key = (structure(step.operator), shape)
         if key not in kernels:
-            kernels[key] = build_kernel(step.operator, shape)
+            kernels[key] = build_kernel(step.operator, shape, tuned)
         constants = parameters(step.operator, shape)
         indices = tuple(weights.index(step.operator.name, i, array) for i, array in enumerate(constants))
         yield Call(step, kernels[key], indices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,7 +10,10 @@ from .intrinsics import neon
 from .intrinsics.avx2 import register_sign_multiply
 from .intrinsics.vnni import register_vnni
 from .layout import PackedLayout
-from .vectors import widest_divisor
+from .vectors import divisors, widest_divisor
+
+MOST_TILES = 6
+"""Register tiles that a tuner is offered: those that load the fewest operands."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class DotProduct:
     """Vector registers that hold accumulators; the others hold operands."""
     tile_blocks: int
     """The most n_blocks of a register tile: operands loaded once a row of the tile."""
+    most_accumulators: int
+    """The most that any tile may have."""
+    row_cost: int
+    """Instructions that bring a row's activations to a register; for an n_block of weights it is one."""
     register: Callable[[], str]
     """Registers the tensor intrinsic and returns its name."""
 
@@ -38,6 +45,12 @@ class DotProduct:
         """The register tile (rows, n_blocks) for an output of ``rows`` x ``channels``."""
         blocks = widest_divisor(channels // self.layout.n_block, self.tile_blocks)
         return widest_divisor(rows, self.accumulators // blocks), blocks
+
+    def register_tiles(self, rows: int, channels: int) -> tuple[tuple[int, int], ...]:
+        """The tiles worth trying, :meth:`register_tile`'s first."""
+        fitting = _tiles(rows, channels // self.layout.n_block, self.most_accumulators)
+        best = sorted(fitting, key=lambda tile: (self.row_cost * tile[0] + tile[1]) / (tile[0] * tile[1]))
+        return _first(self.register_tile(rows, channels), best)
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,8 @@ class RegisterTile:
     """The most rows of a tile."""
     blocks: int
     """The most n_blocks that a tile of one row may have: what the registers hold."""
+    loads: int
+    """Vectors of weights that one pass of the loop loads for an n_block; of a row it loads one."""
     register: Callable[[int, int, int], str]
     """Registers the tensor intrinsic for (rows, n_blocks, inputs) and returns its name."""
 
@@ -62,6 +77,22 @@ class RegisterTile:
         """The register tile (rows, n_blocks) for an output of ``rows`` x ``channels``."""
         tile_rows = widest_divisor(rows, self.rows)
         return tile_rows, widest_divisor(channels // self.layout.n_block, self.blocks // tile_rows)
+
+    def register_tiles(self, rows: int, channels: int) -> tuple[tuple[int, int], ...]:
+        """The tiles worth trying, :meth:`register_tile`'s first."""
+        fitting = _tiles(rows, channels // self.layout.n_block, self.blocks)
+        in_registers = [(row, block) for row, block in fitting if row <= 2 * self.rows]
+        best = sorted(in_registers, key=lambda tile: (tile[0] + self.loads * tile[1]) / (tile[0] * tile[1]))
+        return _first(self.register_tile(rows, channels), best)
+
+
+def _tiles(rows: int, blocks: int, most: int) -> list[tuple[int, int]]:
+    """The tiles (rows, n_blocks) of at most ``most`` n_blocks in all rows together."""
+    return [(row, block) for row in divisors(rows) if row <= most for block in divisors(blocks) if row * block <= most]
+
+
+def _first(default: tuple[int, int], tiles: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    return (default, *[tile for tile in tiles if tile != default][: MOST_TILES - 1])
 
 
 MicroKernel: TypeAlias = DotProduct | RegisterTile
@@ -74,6 +105,8 @@ MICRO_KERNELS: tuple[MicroKernel, ...] = (
         unsigned=True,
         accumulators=24,
         tile_blocks=4,
+        most_accumulators=24,
+        row_cost=1,
         register=lambda: register_vnni(16, "llvm.x86.avx512.vpdpbusd.512"),
     ),
     DotProduct(
@@ -83,6 +116,8 @@ MICRO_KERNELS: tuple[MicroKernel, ...] = (
         unsigned=True,
         accumulators=12,
         tile_blocks=3,
+        most_accumulators=12,
+        row_cost=1,
         register=lambda: register_vnni(8, "llvm.x86.avx512.vpdpbusd.256"),
     ),
     DotProduct(
@@ -91,7 +126,9 @@ MICRO_KERNELS: tuple[MicroKernel, ...] = (
         layout=PackedLayout(8, 4),
         unsigned=False,
         accumulators=8,
-        tile_blocks=2,
+        tile_blocks=4,
+        most_accumulators=12,
+        row_cost=2,
         register=register_sign_multiply,
     ),
     RegisterTile(
@@ -102,6 +139,7 @@ MICRO_KERNELS: tuple[MicroKernel, ...] = (
         step=neon.VECTOR_BYTES,
         rows=4,
         blocks=12,
+        loads=8,
         register=neon.register_sdot,
     ),
     RegisterTile(
@@ -112,6 +150,7 @@ MICRO_KERNELS: tuple[MicroKernel, ...] = (
         step=neon.VECTOR_BYTES,
         rows=4,
         blocks=4,
+        loads=4,
         register=neon.register_smull,
     ),
 )

@@ -1,56 +1,55 @@
 """Operator strategies: the ways to run an operator, in order of preference.
 
-A strategy looks at a workload and the CPU's features and either refuses, saying why, or schedules the operator's
-kernel. The last strategy of every operator is a plain loop nest that refuses nothing. Schedules only reorder: the
-bytes are the oracle's whatever the strategy.
+A strategy looks at a workload and the CPU's features and either refuses, saying why, or describes how the operator's
+kernel may be scheduled. The last strategy of every operator is a plain loop nest that refuses nothing. Schedules only
+reorder: the bytes are the oracle's whatever the strategy and whatever is chosen in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-Workload = TypeVar("Workload", contravariant=True)
+from tvm.s_tir import Schedule
 
-
-class Strategy(Protocol[Workload]):
-    """One way to run an operator."""
-
-    @property
-    def name(self) -> str:
-        """Unique among the operator's strategies."""
-        ...
-
-    def refuse(self, workload: Workload, features: frozenset[str]) -> str | None:
-        """Why it cannot run this workload on a CPU with these canonical features; None when it can."""
-        ...
-
-    def schedule(self, kernel: Any, workload: Workload) -> Any:
-        """The scheduled PrimFunc of the operator's unscheduled one: the same arguments, the same bytes."""
-        ...
-
-
-Chosen = TypeVar("Chosen", bound=Strategy[Any])
+PrimFunc: TypeAlias = Any
+Workload = TypeVar("Workload")
 
 
 @dataclass(frozen=True)
-class Selection(Generic[Chosen]):
-    """The strategy chosen for a workload, and why the better ones were not, as (name, reason)."""
+class Sketch:
+    """A program that schedules a kernel; what it leaves open are sampling instructions.
 
-    strategy: Chosen
-    rejected: tuple[tuple[str, str], ...]
+    ``apply`` takes the default decisions and records them in the schedule's trace, where a search replaces them. A
+    trace is replayed without Python: whatever depends on a decision must be a random variable of the schedule.
+    """
+
+    name: str
+    """In words: what tells it from the strategy's other sketches."""
+    apply: Callable[[Schedule], None]
 
 
-def select(strategies: Sequence[Chosen], workload: Any, features: frozenset[str]) -> Selection[Chosen]:
-    """The first of ``strategies`` that does not refuse. The last one never may."""
-    rejected: list[tuple[str, str]] = []
-    for strategy in strategies:
-        reason = strategy.refuse(workload, features)
-        if reason is None:
-            return Selection(strategy, tuple(rejected))
-        rejected.append((strategy.name, reason))
-    raise AssertionError(f"every strategy refused {workload}: {rejected}")
+class Strategy(ABC, Generic[Workload]):
+    """One way to run an operator."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Unique among the operator's strategies."""
+
+    @abstractmethod
+    def refuse(self, workload: Workload, features: frozenset[str]) -> str | None:
+        """Why it cannot run this workload on a CPU with these canonical features; None when it can."""
+
+    @abstractmethod
+    def sketches(self, workload: Workload) -> Sequence[Sketch]:
+        """What may be done with the operator's kernel; the first one's default decisions are the default schedule."""
+
+    def finish(self, function: PrimFunc, workload: Workload) -> PrimFunc:
+        """The scheduled ``function`` with what no schedule primitive expresses."""
+        return function
 
 
 def missing(feature: str, features: frozenset[str]) -> str | None:

@@ -6,7 +6,11 @@ from typing import Any
 
 from tvm.s_tir import Schedule
 
+from .choices import choose_tiles
 from .micro_kernels import DotProduct, MicroKernel, RegisterTile
+
+MOST_STEPS = 8
+"""Steps of the reduction that may be unrolled."""
 
 
 def tensorize_tile(sch: Schedule, micro_kernel: MicroKernel, product: Any, rows: int, blocks: int, inputs: int) -> None:
@@ -38,9 +42,11 @@ def _step_by_step(sch: Schedule, dot_product: DotProduct, product: Any) -> Any:
     row, column, reduction = sch.get_loops(product)[-3:]
     block, channel = sch.split(column, [None, layout.n_block])
     step, inner = sch.split(reduction, [None, layout.k_block])
-    sch.reorder(step, row, block, channel, inner)
-    zero = sch.decompose_reduction(product, step)
+    steps, step = choose_tiles(sch, step, 1, most=MOST_STEPS)
+    sch.reorder(steps, step, row, block, channel, inner)
+    zero = sch.decompose_reduction(product, steps)
     sch.tensorize(channel, dot_product.register())
+    sch.unroll(step)
     sch.unroll(row)
     sch.unroll(block)
     return zero

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import tvm
 from tvm.s_tir import Schedule
 
+from .choices import choose_tiles
 from .vectors import vector_width
 
 CHUNKS = 8
@@ -15,18 +13,17 @@ MIN_PARALLEL_VECTORS = 64
 """Vectors of a chunk below which waking the threads costs more than they save."""
 
 
-def schedule_unpack(kernel: Any, chunk: int, lanes: int) -> Any:
-    """``kernel`` with its block ``weight`` in vectors of ``2 * lanes`` bytes, the eight chunks side by side.
+def unpack_weight(sch: Schedule, chunk: int, lanes: int) -> None:
+    """The block ``weight`` in vectors of ``2 * lanes`` bytes, the eight chunks side by side.
 
     A vector of packed bytes thus serves all the values it holds while it lies in registers or the nearest cache.
     """
-    sch = Schedule(tvm.IRModule({"main": kernel}))
     value = sch.fuse(*sch.get_loops(sch.get_sblock("weight")))
     width = vector_width(chunk, 2 * lanes)
     part, vectors, lane = sch.split(value, [CHUNKS, chunk // width, width])
-    sch.reorder(vectors, part, lane)
+    groups, vector = choose_tiles(sch, vectors, 1)
+    sch.reorder(groups, vector, part, lane)
     sch.vectorize(lane)
     sch.unroll(part)
     if chunk // width >= MIN_PARALLEL_VECTORS:
-        sch.parallel(vectors)
-    return sch.mod["main"]
+        sch.parallel(groups)

@@ -16,6 +16,11 @@ def widest_divisor(extent: int, limit: int) -> int:
     return next(width for width in range(min(extent, limit), 0, -1) if extent % width == 0)
 
 
+def divisors(extent: int) -> tuple[int, ...]:
+    """All divisors of ``extent``, the least first."""
+    return tuple(size for size in range(1, extent + 1) if extent % size == 0)
+
+
 def vector_width(extent: int, lanes: int) -> int:
     """``lanes``, halved until it divides ``extent``; 1 at the least."""
     while extent % lanes:

@@ -52,6 +52,10 @@ class Farm:
         """DeviceError when there is no board of this key, in use or not; RemoteError without a tracker."""
         _require_key(self.tracker, name, query(self.tracker))
 
+    def free(self, key: str) -> int:
+        """How many boards of the kind ``key`` can be had at once."""
+        return next((queue.free for queue in query(self.tracker).queues if queue.key == key), 0)
+
     def open(self, name: str, terms: Terms) -> AbstractContextManager[OpenBoard]:
         """See :func:`farm_session`."""
         return farm_session(self.tracker, name, terms)

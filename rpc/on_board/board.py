@@ -57,8 +57,10 @@ class Board:
         return json.dumps({"arch": host_arch(), "features": sorted(host_features())}).encode()
 
     def machine(self) -> bytes:
-        """JSON: what the board calls itself, and how many cores this session may use."""
-        return json.dumps({"description": machine.describe(), "cores": machine.usable_cores()}).encode()
+        """JSON: what the board calls itself, how many cores this session may use, and their cpufreq governor."""
+        governor = self.sensors.describe().governor
+        found = {"description": machine.describe(), "cores": machine.usable_cores(), "governor": governor}
+        return json.dumps(found).encode()
 
     def room(self) -> bytes:
         """JSON: what the store's file system and the memory have room for (:class:`.room.Room`)."""

@@ -66,7 +66,7 @@ class Session:
         return BoardFeatures(document["arch"], frozenset(document["features"]))
 
     def machine(self) -> dict[str, Any]:
-        """What the board calls itself (``description``), and how many ``cores`` the session may use."""
+        """What the board calls itself (``description``), the ``cores`` the session may use, and their ``governor``."""
         return json.loads(self._call("asking what it is", "machine"))
 
     def upload(self, artifact: Path, progress: Callable[[int, int], None] | None = None) -> str:

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from ..micro_kernels import MICRO_KERNELS
-from ..strategy import Strategy
 from .amx import AmxAttention
 from .dot_product import DotProductAttention
 from .plain import PlainAttention
+from .strategy import AttentionStrategy
 from .workload import AttentionWorkload
-
-
-class AttentionStrategy(Strategy[AttentionWorkload], Protocol):
-    """A strategy that also says which operand signs its dot products multiply."""
-
-    @property
-    def operand_signs(self) -> str:
-        """mixed, unsigned or signed: the kernel is built for it."""
-        ...
-
 
 ATTENTION_STRATEGIES: tuple[AttentionStrategy, ...] = (
     AmxAttention(),

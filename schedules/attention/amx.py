@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import tvm
 from tvm.s_tir import Schedule
 
+from ..choices import choose_tiles
 from ..intrinsics import amx
 from ..rewrite import wrap_body_of_outer_loop
-from ..strategy import missing, not_a_multiple
+from ..strategy import Sketch, missing, not_a_multiple
 from ..vectors import vector_width, widest_divisor
 from .stages import (
     lay_out_operands,
@@ -19,6 +21,7 @@ from .stages import (
     tensorize_packing,
     vectorize_softmax,
 )
+from .strategy import AttentionStrategy
 from .workload import AttentionWorkload
 
 QUERY_TILES = 2
@@ -26,11 +29,16 @@ QUERY_TILES = 2
 
 
 @dataclass(frozen=True)
-class AmxAttention:
+class AmxAttention(AttentionStrategy):
     """One head and up to 32 queries at a time: scores, softmax, values, all in the first-level cache."""
 
-    name: str = amx.STRATEGY
-    operand_signs: str = "mixed"
+    @property
+    def name(self) -> str:
+        return amx.STRATEGY
+
+    @property
+    def operand_signs(self) -> str:
+        return "mixed"
 
     def refuse(self, workload: AttentionWorkload, features: frozenset[str]) -> str | None:
         return (
@@ -40,10 +48,29 @@ class AmxAttention:
             or not_a_multiple("head dimension", workload.head_dim, amx.TILE)
         )
 
-    def schedule(self, kernel: Any, workload: AttentionWorkload) -> Any:
-        sch = Schedule(tvm.IRModule({"main": kernel}))
-        scores = amx.Operands("tdpbssd", _depth(workload.head_dim), left=(4,), right=(5,))
-        values = amx.Operands("tdpbusd", _depth(workload.length), left=(6,), right=(7,))
+    def sketches(self, workload: AttentionWorkload) -> Sequence[Sketch]:
+        widest = widest_divisor(workload.length // amx.TILE, QUERY_TILES)
+        columns = dict.fromkeys(
+            tuple(widest_divisor(channels // amx.TILE, most) for channels in (workload.length, workload.head_dim))
+            for most in (2, 1)
+        )
+        return [
+            Sketch(
+                f"{rows} x {scores} tiles of scores, {rows} x {context} of context{', rows together' * rows_together}",
+                partial(self._apply, workload, rows, (scores, context), rows_together),
+            )
+            for rows in dict.fromkeys([widest, 1])
+            for scores, context in columns
+            for rows_together in (False, True)
+        ]
+
+    def finish(self, function: Any, workload: AttentionWorkload) -> Any:
+        return wrap_body_of_outer_loop(function, amx.with_tiles([_scores(workload), _values(workload)]))
+
+    def _apply(
+        self, workload: AttentionWorkload, rows: int, columns: tuple[int, int], rows_together: bool, sch: Schedule
+    ) -> None:
+        """``rows`` and ``columns``: accumulator tiles of the scores and of the context."""
         lay_out_operands(sch, amx.LAYOUT)
         sch.compute_inline(sch.get_sblock("query"))
         split_row_reductions(sch, workload)
@@ -51,15 +78,17 @@ class AmxAttention:
         value_tiles = sch.cache_write(sch.get_sblock("context_accumulator"), 0, amx.SCOPE)
 
         row, channel = sch.get_loops(sch.get_sblock("context"))
-        tiles = widest_divisor(workload.length // amx.TILE, QUERY_TILES)
-        batch, block, query = sch.split(row, [workload.batch, None, tiles * amx.TILE])
+        batch, tile, query = sch.split(row, [workload.batch, None, rows * amx.TILE])
+        together = widest_divisor(workload.length // (rows * amx.TILE), QUERY_TILES // rows)
+        block, tile = choose_tiles(sch, tile, together)
+        query = sch.fuse(tile, query)
         head, lane = sch.split(channel, [workload.heads, workload.head_dim])
         vectors, lane = sch.split(lane, [None, vector_width(workload.head_dim, workload.lanes)])
         sch.reorder(batch, head, block, query, vectors, lane)
         sch.compute_at(value_tiles, block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("context_accumulator"), block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("value"), head, preserve_unit_loops=True)
-        place_softmax(sch, block)
+        place_softmax(sch, block, rows_together)
         sch.compute_at(score_tiles, block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("scores"), block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("key"), head, preserve_unit_loops=True)
@@ -67,19 +96,20 @@ class AmxAttention:
         sch.vectorize(lane)
         vectorize_softmax(sch, workload)
         tensorize_packing(sch, amx.LAYOUT)
-        self._tensorize_product(sch, "scores", score_tiles, tiles, workload.length, scores)
-        self._tensorize_product(sch, "context_accumulator", value_tiles, tiles, workload.head_dim, values)
-        return wrap_body_of_outer_loop(sch.mod["main"], amx.with_tiles([scores, values]))
+        scores, context = columns
+        self._tensorize_product(sch, "scores", score_tiles, (rows, scores), _scores(workload))
+        self._tensorize_product(sch, "context_accumulator", value_tiles, (rows, context), _values(workload))
 
     def _tensorize_product(
-        self, sch: Schedule, name: str, store: Any, rows: int, channels: int, operands: amx.Operands
+        self, sch: Schedule, name: str, store: Any, tiles: tuple[int, int], operands: amx.Operands
     ) -> None:
-        columns = widest_divisor(channels // amx.TILE, 2)
+        rows, columns = tiles
         intrinsics = amx.register(rows, columns, operands)
         product = sch.get_sblock(name)
         row, column = sch.get_loops(store)[-2:]
+        row_block, row = sch.split(row, [None, rows * amx.TILE])
         column_block, column = sch.split(column, [None, columns * amx.TILE])
-        sch.reorder(column_block, row, column)
+        sch.reorder(row_block, column_block, row, column)
         # The accumulators of one block are tile registers: it is stored before the next one is begun.
         sch.compute_at(product, column_block, preserve_unit_loops=True)
         sch.tensorize(row, intrinsics.store)
@@ -89,6 +119,14 @@ class AmxAttention:
         zero = sch.decompose_reduction(product, step)
         sch.tensorize(sch.get_loops(zero)[-2], intrinsics.zero)
         sch.tensorize(row, intrinsics.dot)
+
+
+def _scores(workload: AttentionWorkload) -> amx.Operands:
+    return amx.Operands("tdpbssd", _depth(workload.head_dim), left=(4,), right=(5,))
+
+
+def _values(workload: AttentionWorkload) -> amx.Operands:
+    return amx.Operands("tdpbusd", _depth(workload.length), left=(6,), right=(7,))
 
 
 def _depth(extent: int) -> int:

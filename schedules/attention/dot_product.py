@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import product
+from typing import TypeAlias
 
-import tvm
 from tvm.s_tir import Schedule
 
+from ..choices import choose_tiles, choose_vectors
 from ..micro_kernels import MicroKernel
-from ..strategy import missing, not_a_multiple
+from ..strategy import Sketch, missing, not_a_multiple
 from ..tiles import tensorize_tile
 from ..vectors import vector_width, widest_divisor
 from .stages import (
@@ -20,15 +24,42 @@ from .stages import (
     vectorize_softmax,
     vectorize_value_sum,
 )
+from .strategy import AttentionStrategy
 from .workload import AttentionWorkload
 
 MAX_QUERIES = 8
 """Queries at a time: their scores stay in the first-level cache, and their accumulators in registers."""
+MOST_SKETCHES = 16
+
+Tile: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class DotProductAttention:
-    """Scores, softmax and values of a few queries of one head; both products in the micro-kernel's register tiles."""
+class Plan:
+    """What makes a sketch: the register tiles (rows, n_blocks) of both products, and two orders."""
+
+    scores: Tile
+    context: Tile
+    columns_outside: bool = False
+    """Whether a block of columns is computed for all rows before the next one, rather than a row for all columns."""
+    rows_together: bool = False
+    """See :func:`place_softmax`."""
+
+    @property
+    def queries(self) -> int:
+        """The fewest at a time."""
+        return math.lcm(self.scores[0], self.context[0])
+
+    def name(self, n_block: int) -> str:
+        """In words."""
+        scores, context = (f"{rows} x {blocks * n_block}" for rows, blocks in (self.scores, self.context))
+        outside = "columns" if self.columns_outside else "rows"
+        return f"scores {scores}, context {context}, {outside} outside{', rows together' * self.rows_together}"
+
+
+@dataclass(frozen=True)
+class DotProductAttention(AttentionStrategy):
+    """Scores, softmax and values of a few queries of one head; both products in the micro-kernel's register plan."""
 
     micro_kernel: MicroKernel
 
@@ -49,23 +80,43 @@ class DotProductAttention:
             or not_a_multiple("head dimension", workload.head_dim, block)
         )
 
-    def schedule(self, kernel: Any, workload: AttentionWorkload) -> Any:
-        sch = Schedule(tvm.IRModule({"main": kernel}))
+    def sketches(self, workload: AttentionWorkload) -> Sequence[Sketch]:
+        n_block = self.micro_kernel.layout.n_block
+        return [Sketch(plan.name(n_block), partial(self._apply, workload, plan)) for plan in self._plans(workload)]
+
+    def _plans(self, workload: AttentionWorkload) -> Sequence[Plan]:
+        queries = widest_divisor(workload.length, MAX_QUERIES)
+        extents = workload.length, workload.head_dim
+        first, last = (self.micro_kernel.register_tile(queries, channels) for channels in extents)
+        scores, context = (self.micro_kernel.register_tiles(workload.length, channels) for channels in extents)
+        # Both lists begin with the best.
+        pairs = sorted(product(scores, context), key=lambda tiles: scores.index(tiles[0]) + context.index(tiles[1]))
+        others = [
+            Plan(tiles[0], tiles[1], columns_outside, rows_together)
+            for tiles in pairs
+            for columns_outside in (False, True)
+            for rows_together in (False, True)
+        ]
+        return list(dict.fromkeys([Plan(first, last), *others]))[:MOST_SKETCHES]
+
+    def _apply(self, workload: AttentionWorkload, plan: Plan, sch: Schedule) -> None:
         layout = self.micro_kernel.layout
         lay_out_operands(sch, layout)
         sch.compute_inline(sch.get_sblock("query"))
         sch.compute_inline(sch.get_sblock("corrected_scores" if self.micro_kernel.unsigned else "value_rows"))
         split_row_reductions(sch, workload)
         row, channel = sch.get_loops(sch.get_sblock("context"))
-        queries = widest_divisor(workload.length, MAX_QUERIES)
-        batch, block, query = sch.split(row, [workload.batch, None, queries])
+        batch, tile, query = sch.split(row, [workload.batch, None, plan.queries])
+        together = widest_divisor(workload.length // plan.queries, max(1, MAX_QUERIES // plan.queries))
+        block, tile = choose_tiles(sch, tile, together)
+        query = sch.fuse(tile, query)
         head, lane = sch.split(channel, [workload.heads, workload.head_dim])
         vectors, lane = sch.split(lane, [None, vector_width(workload.head_dim, workload.lanes)])
         sch.reorder(batch, head, block, query, vectors, lane)
         sch.compute_at(sch.get_sblock("context_accumulator"), block, preserve_unit_loops=True)
         if not self.micro_kernel.unsigned:
             sch.compute_at(sch.get_sblock("offset_probabilities"), block, preserve_unit_loops=True)
-        place_softmax(sch, block)
+        place_softmax(sch, block, plan.rows_together)
         for name in ("scores", "offset_query") if self.micro_kernel.unsigned else ("scores",):
             sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
         for name in ("key_sum", "key") if self.micro_kernel.unsigned else ("value_sum", "key"):
@@ -78,28 +129,28 @@ class DotProductAttention:
             vectorize_value_sum(sch, workload)
         vectorize_softmax(sch, workload)
         tensorize_packing(sch, layout)
-        for name, channels, inputs in (
-            ("scores", workload.length, workload.head_dim),
-            ("context_accumulator", workload.head_dim, workload.length),
+        for name, tile, inputs in (
+            ("scores", plan.scores, workload.head_dim),
+            ("context_accumulator", plan.context, workload.length),
         ):
-            tensorize_product(sch, self.micro_kernel, name, queries, channels, inputs)
-        return sch.mod["main"]
+            tensorize_product(sch, self.micro_kernel, name, tile, inputs, plan.columns_outside)
 
     def _vectorize_offset(self, sch: Schedule, workload: AttentionWorkload) -> None:
         name = "offset_query" if self.micro_kernel.unsigned else "offset_probabilities"
         extent = workload.head_dim if self.micro_kernel.unsigned else workload.length
-        _, lane = sch.split(sch.get_loops(sch.get_sblock(name))[-1], [None, vector_width(extent, workload.lanes)])
+        _, lane = choose_vectors(sch, sch.get_loops(sch.get_sblock(name))[-1], vector_width(extent, workload.lanes))
         sch.vectorize(lane)
 
 
 def tensorize_product(
-    sch: Schedule, micro_kernel: MicroKernel, name: str, rows: int, channels: int, inputs: int
+    sch: Schedule, micro_kernel: MicroKernel, name: str, tile: Tile, inputs: int, columns_outside: bool
 ) -> None:
-    """The reduction block ``name`` [rows, channels], over ``inputs``, in the micro-kernel's register tiles."""
-    tile_rows, blocks = micro_kernel.register_tile(rows, channels)
-    product = sch.get_sblock(name)
-    row, column, reduction = sch.get_loops(product)[-3:]
-    row_block, row = sch.split(row, [None, tile_rows])
+    """The reduction block ``name`` [rows, channels], over ``inputs``, in the micro-kernel's register plan."""
+    rows, blocks = tile
+    sums = sch.get_sblock(name)
+    row, column, reduction = sch.get_loops(sums)[-3:]
+    row_block, row = sch.split(row, [None, rows])
     column_block, column = sch.split(column, [None, blocks * micro_kernel.layout.n_block])
-    sch.reorder(row_block, column_block, row, column, reduction)
-    tensorize_tile(sch, micro_kernel, product, tile_rows, blocks, inputs)
+    outer = (column_block, row_block) if columns_outside else (row_block, column_block)
+    sch.reorder(*outer, row, column, reduction)
+    tensorize_tile(sch, micro_kernel, sums, rows, blocks, inputs)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-import tvm
 from tvm.s_tir import Schedule
 
+from ..choices import choose_tiles, choose_vectors
+from ..strategy import Sketch
 from ..vectors import vector_width
+from .strategy import AttentionStrategy
 from .workload import AttentionWorkload
 
 PRODUCERS = (
@@ -18,17 +21,24 @@ PRODUCERS = (
 
 
 @dataclass(frozen=True)
-class PlainAttention:
+class PlainAttention(AttentionStrategy):
     """One query row of one head at a time; the softmax in lanes."""
 
-    name: str = "plain"
-    operand_signs: str = "mixed"
+    @property
+    def name(self) -> str:
+        return "plain"
+
+    @property
+    def operand_signs(self) -> str:
+        return "mixed"
 
     def refuse(self, workload: AttentionWorkload, features: frozenset[str]) -> str | None:
         return None
 
-    def schedule(self, kernel: Any, workload: AttentionWorkload) -> Any:
-        sch = Schedule(tvm.IRModule({"main": kernel}))
+    def sketches(self, workload: AttentionWorkload) -> Sequence[Sketch]:
+        return [Sketch("query by query", partial(self._apply, workload))]
+
+    def _apply(self, workload: AttentionWorkload, sch: Schedule) -> None:
         for name in ("query", "key", "value"):
             sch.compute_inline(sch.get_sblock(name))
         row, channel = sch.get_loops(sch.get_sblock("context"))
@@ -38,7 +48,7 @@ class PlainAttention:
             sch.compute_at(sch.get_sblock(name), head, preserve_unit_loops=True)
         for name in ("probabilities", "exponential"):
             key = sch.get_loops(sch.get_sblock(name))[-1]
-            _, lane = sch.split(key, [None, vector_width(workload.length, workload.lanes)])
+            _, lane = choose_vectors(sch, key, vector_width(workload.length, workload.lanes))
             sch.vectorize(lane)
-        sch.parallel(sch.fuse(batch, query))
-        return sch.mod["main"]
+        shares, _ = choose_tiles(sch, sch.fuse(batch, query), 1)
+        sch.parallel(shares)

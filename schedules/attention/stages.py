@@ -6,6 +6,7 @@ from typing import Any
 
 from tvm.s_tir import Schedule
 
+from ..choices import choose_vectors
 from ..intrinsics.packing import K_BLOCK, register_key_packing, register_value_packing
 from ..layout import PackedLayout
 from ..vectors import vector_width
@@ -22,28 +23,32 @@ def split_row_reductions(sch: Schedule, workload: AttentionWorkload) -> None:
     """Each row's maximum and sum as partial ones in int32 lanes, and the maximum and sum of those."""
     for name in ("largest", "total"):
         key = sch.get_loops(sch.get_sblock(name))[-1]
-        _, lane = sch.split(key, [None, vector_width(workload.length, workload.lanes // 2)])
+        _, lane = choose_vectors(sch, key, vector_width(workload.length, workload.lanes // 2))
         sch.rfactor(lane, factor_axis=3)
 
 
-def place_softmax(sch: Schedule, block: Any) -> None:
-    """The softmax inside the loop ``block``, row by row: what is one value a row stays in registers."""
+def place_softmax(sch: Schedule, block: Any, rows_together: bool) -> None:
+    """The softmax inside the loop ``block``.
+
+    Row by row, what is one value a row stays in registers; ``rows_together``, such values of all rows are computed
+    one after the other, so that their divisions overlap.
+    """
     for name, of_a_row in (
         ("probabilities", ("reciprocal", "bits", "total", "total_rf")),
         ("exponential", ("largest", "largest_rf")),
     ):
         elements = sch.get_sblock(name)
         sch.compute_at(elements, block, preserve_unit_loops=True)
-        query = sch.get_loops(elements)[-2]
+        place = block if rows_together else sch.get_loops(elements)[-2]
         for row_name in of_a_row:
-            sch.compute_at(sch.get_sblock(row_name), query, preserve_unit_loops=True)
+            sch.compute_at(sch.get_sblock(row_name), place, preserve_unit_loops=True)
 
 
 def vectorize_softmax(sch: Schedule, workload: AttentionWorkload) -> None:
     """Lanes for the element-wise blocks and for the partial sums and maxima of a row."""
     for name in ("probabilities", "exponential"):
         key = sch.get_loops(sch.get_sblock(name))[-1]
-        _, lane = sch.split(key, [None, vector_width(workload.length, workload.lanes)])
+        _, lane = choose_vectors(sch, key, vector_width(workload.length, workload.lanes))
         sch.vectorize(lane)
     partial_reductions = [sch.get_sblock(name) for name in ("total_rf", "largest_rf")]
     steps = []

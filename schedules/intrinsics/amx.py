@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from tvm import tirx
@@ -69,6 +69,7 @@ def _prefetch(address: Any) -> Any:
     return tirx.call_llvm_intrin("void", "llvm.prefetch", address, read, locality, data)
 
 
+@cache
 def register(rows: int, columns: int, operands: Operands) -> TileIntrinsics:
     """Registers the intrinsics for ``rows`` x ``columns`` accumulator tiles, each 1 or 2."""
     tiles = f"intbert.amx_{rows}x{columns}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from tvm import tirx
@@ -11,6 +12,7 @@ from .dot_product import K_BLOCK, register_dot_product
 CHANNELS = 8
 
 
+@cache
 def register_sign_multiply() -> str:
     """Registers ``C[8] += A[4] * B[8, 4]``, A int8 and |B| <= 127; the intrinsic's name.
 

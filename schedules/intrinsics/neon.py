@@ -7,6 +7,7 @@ row by row needs more registers than there are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from tvm import tirx
@@ -27,6 +28,7 @@ SADDLP = "llvm.aarch64.neon.saddlp"
 ADDP = "llvm.aarch64.neon.addp"
 
 
+@cache
 def register_sdot(rows: int, blocks: int, inputs: int) -> str:
     """Registers ``C[rows, 8 * blocks] += A[rows, inputs] * B[blocks, inputs / 4, 8, 4]``; its name.
 
@@ -66,6 +68,7 @@ def register_sdot(rows: int, blocks: int, inputs: int) -> str:
     return _register("sdot", SDOT_LAYOUT, rows, blocks, inputs, implementation)
 
 
+@cache
 def register_smull(rows: int, blocks: int, inputs: int) -> str:
     """Registers ``C[rows, 4 * blocks] += A[rows, inputs] * B[blocks, inputs / 16, 4, 16]``; its name.
 

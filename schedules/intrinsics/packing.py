@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from tvm import tirx
@@ -11,6 +12,7 @@ from tvm.script import tirx as T
 K_BLOCK = 4
 
 
+@cache
 def register_key_packing(keys: int) -> str:
     """Registers ``packed[keys, 4] = rows[keys, 4]``: four consecutive bytes of each row, as one word."""
     name = f"intbert.pack_keys_{keys}"
@@ -42,6 +44,7 @@ def register_key_packing(keys: int) -> str:
     return name
 
 
+@cache
 def register_value_packing(channels: int) -> str:
     """Registers ``packed[channels, 4] = rows[4, channels]`` transposed: zero-extended rows, shifted and or-ed."""
     name = f"intbert.pack_values_{channels}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from tvm import tirx
@@ -9,6 +10,7 @@ from tvm import tirx
 from .dot_product import K_BLOCK, register_dot_product
 
 
+@cache
 def register_vnni(n_block: int, instruction: str) -> str:
     """Registers ``C[n_block] += A[4] * B[n_block, 4]`` with one vpdpbusd; the intrinsic's name.
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import tvm
 from tvm.s_tir import Schedule
 
 from ..intrinsics import amx
 from ..rewrite import wrap_body_of_outer_loop
-from ..strategy import missing, not_a_multiple
-from ..vectors import vector_width, widest_divisor
+from ..strategy import Sketch, Strategy, missing, not_a_multiple
+from ..vectors import widest_divisor
+from .blocking import Outside, begin, block_output, tile_name
 from .workload import LinearWorkload
 
 PARALLEL_GROUPS = 8
@@ -23,10 +25,12 @@ AMX_OPERANDS = amx.Operands("tdpbusd", amx.MAX_DEPTH, left=(4, 5), right=(6, 7),
 
 
 @dataclass(frozen=True)
-class AmxLinear:
+class AmxLinear(Strategy[LinearWorkload]):
     """Blocks of up to 32 x 32 outputs in AMX tile registers."""
 
-    name: str = amx.STRATEGY
+    @property
+    def name(self) -> str:
+        return amx.STRATEGY
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
         if lacking := missing("amx_int8", features) or missing("avx512", features):
@@ -37,32 +41,45 @@ class AmxLinear:
             "inputs", workload.inputs, AMX_OPERANDS.depth
         )
 
-    def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
+    def sketches(self, workload: LinearWorkload) -> Sequence[Sketch]:
         rows = widest_divisor(workload.rows // amx.TILE, 2)
         columns = widest_divisor(workload.channels // amx.TILE, 2)
-        intrinsics = amx.register(rows, columns, AMX_OPERANDS)
-        sch = Schedule(tvm.IRModule({"main": kernel}))
-        accumulator, output = sch.get_sblock("accumulator"), sch.get_sblock("output")
+        tiles = dict.fromkeys([(rows, columns), (1, columns), (rows, 1)])
+        return [
+            Sketch(
+                f"{tile_name(tile[0] * amx.TILE, tile[1] * amx.TILE, outside)}{'' if prefetch else ', no prefetch'}",
+                partial(self._apply, workload, tile, outside, replace(AMX_OPERANDS, prefetch=prefetch)),
+            )
+            for tile in tiles
+            for outside in Outside
+            for prefetch in (True, False)
+        ]
+
+    def finish(self, function: Any, workload: LinearWorkload) -> Any:
+        return wrap_body_of_outer_loop(function, amx.with_tiles([AMX_OPERANDS]))
+
+    def _apply(
+        self, workload: LinearWorkload, tile: tuple[int, int], outside: Outside, operands: amx.Operands, sch: Schedule
+    ) -> None:
+        rows, columns = tile
+        intrinsics = amx.register(rows, columns, operands)
+        accumulator = begin(sch, workload)
         store = sch.cache_write(accumulator, 0, amx.SCOPE)
-        i, j = sch.get_loops(output)
-        row_block, row = sch.split(i, [None, rows * amx.TILE])
-        width = vector_width(columns * amx.TILE, workload.lanes)
         column_blocks = workload.channels // (columns * amx.TILE)
-        group = widest_divisor(column_blocks, max(1, column_blocks // PARALLEL_GROUPS))
-        column_group, column_block, vectors, lane = sch.split(j, [None, group, columns * amx.TILE // width, width])
-        cached = widest_divisor(workload.rows // (rows * amx.TILE), CACHED_ROW_BLOCKS)
-        cached_rows, row_block = sch.split(row_block, [None, cached])
-        sch.reorder(column_group, cached_rows, column_block, row_block, row, vectors, lane)
-        sch.compute_at(store, row_block, preserve_unit_loops=True)
-        sch.compute_at(accumulator, row_block, preserve_unit_loops=True)
-        sch.parallel(column_group)
-        sch.vectorize(lane)
-        sch.unroll(vectors)
+        loops = block_output(
+            sch,
+            workload,
+            outside,
+            (rows * amx.TILE, columns * amx.TILE),
+            column_group=widest_divisor(column_blocks, max(1, column_blocks // PARALLEL_GROUPS)),
+            row_group=widest_divisor(workload.rows // (rows * amx.TILE), CACHED_ROW_BLOCKS),
+        )
+        sch.compute_at(store, loops.block, preserve_unit_loops=True)
+        sch.compute_at(accumulator, loops.block, preserve_unit_loops=True)
         tile_row, tile_column, reduction = sch.get_loops(accumulator)[-3:]
-        step, inner = sch.split(reduction, [None, AMX_OPERANDS.depth])
+        step, inner = sch.split(reduction, [None, operands.depth])
         sch.reorder(step, tile_row, tile_column, inner)
         zero = sch.decompose_reduction(accumulator, step)
         sch.tensorize(sch.get_loops(zero)[-2], intrinsics.zero)
         sch.tensorize(tile_row, intrinsics.dot)
         sch.tensorize(sch.get_loops(store)[-2], intrinsics.store)
-        return wrap_body_of_outer_loop(sch.mod["main"], amx.with_tiles([AMX_OPERANDS]))

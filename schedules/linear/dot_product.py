@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-import tvm
 from tvm.s_tir import Schedule
 
 from ..micro_kernels import DotProduct
-from ..strategy import missing
+from ..strategy import Sketch, Strategy, missing
 from ..tiles import tensorize_tile
-from ..vectors import vector_width
+from .blocking import Outside, begin, block_output, tile_name
 from .workload import LinearWorkload
 
 
 @dataclass(frozen=True)
-class DotProductLinear:
+class DotProductLinear(Strategy[LinearWorkload]):
     """A register tile of accumulators, fed by a dot-product instruction; the reduction is the innermost loop."""
 
     dot_product: DotProduct
@@ -31,20 +31,16 @@ class DotProductLinear:
         packed = workload.layout == self.dot_product.layout and workload.unsigned == self.dot_product.unsigned
         return None if packed else "the weight is packed for another instruction"
 
-    def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
-        dot_product = self.dot_product
-        tile_rows, tile_blocks = dot_product.register_tile(workload.rows, workload.channels)
-        columns = tile_blocks * dot_product.layout.n_block
-        width = vector_width(columns, workload.lanes)
-        sch = Schedule(tvm.IRModule({"main": kernel}))
-        accumulator, output = sch.get_sblock("accumulator"), sch.get_sblock("output")
-        i, j = sch.get_loops(output)
-        row_block, row = sch.split(i, [None, tile_rows])
-        column_block, vectors, lane = sch.split(j, [None, columns // width, width])
-        sch.reorder(column_block, row_block, row, vectors, lane)
-        sch.compute_at(accumulator, row_block, preserve_unit_loops=True)
-        sch.parallel(column_block)
-        sch.vectorize(lane)
-        sch.unroll(vectors)
-        tensorize_tile(sch, dot_product, accumulator, tile_rows, tile_blocks, workload.inputs)
-        return sch.mod["main"]
+    def sketches(self, workload: LinearWorkload) -> Sequence[Sketch]:
+        block = self.dot_product.layout.n_block
+        return [
+            Sketch(tile_name(rows, blocks * block, outside), partial(self._apply, workload, rows, blocks, outside))
+            for outside in Outside
+            for rows, blocks in self.dot_product.register_tiles(workload.rows, workload.channels)
+        ]
+
+    def _apply(self, workload: LinearWorkload, rows: int, blocks: int, outside: Outside, sch: Schedule) -> None:
+        accumulator = begin(sch, workload)
+        loops = block_output(sch, workload, outside, (rows, blocks * self.dot_product.layout.n_block))
+        sch.compute_at(accumulator, loops.block, preserve_unit_loops=True)
+        tensorize_tile(sch, self.dot_product, accumulator, rows, blocks, workload.inputs)

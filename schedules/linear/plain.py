@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-import tvm
 from tvm.s_tir import Schedule
 
+from ..choices import choose_tiles
+from ..strategy import Sketch, Strategy
+from .blocking import begin
 from .workload import LinearWorkload
 
 
 @dataclass(frozen=True)
-class PlainLinear:
+class PlainLinear(Strategy[LinearWorkload]):
     """Loops over rows and channels with the reduction inside; the compiler may vectorize what it can."""
 
-    name: str = "plain"
+    @property
+    def name(self) -> str:
+        return "plain"
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
         return None
 
-    def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
-        sch = Schedule(tvm.IRModule({"main": kernel}))
-        output = sch.get_sblock("output")
-        i, j = sch.get_loops(output)
-        sch.compute_at(sch.get_sblock("accumulator"), j, preserve_unit_loops=True)
-        sch.parallel(sch.fuse(i, j) if workload.rows == 1 else i)
-        return sch.mod["main"]
+    def sketches(self, workload: LinearWorkload) -> Sequence[Sketch]:
+        return [Sketch("row by row", partial(self._apply, workload))]
+
+    def _apply(self, workload: LinearWorkload, sch: Schedule) -> None:
+        accumulator = begin(sch, workload)
+        i, j = sch.get_loops(sch.get_sblock("output"))
+        if workload.rows == 1:
+            sch.compute_at(accumulator, j, preserve_unit_loops=True)
+            shared = sch.fuse(i, j)
+            groups, _ = choose_tiles(sch, shared, 1)
+        else:
+            groups, row = choose_tiles(sch, i, 1)
+            columns, column = choose_tiles(sch, j, 1)
+            sch.reorder(groups, columns, row, column)
+            sch.compute_at(accumulator, column, preserve_unit_loops=True)
+        sch.parallel(groups)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-import tvm
 from tvm.s_tir import Schedule
 
 from ..micro_kernels import RegisterTile
-from ..strategy import missing, not_a_multiple
+from ..strategy import Sketch, Strategy, missing, not_a_multiple
 from ..tiles import tensorize_tile
-from ..vectors import vector_width, widest_divisor
+from ..vectors import widest_divisor
+from .blocking import Outside, begin, block_output, tile_name
 from .workload import LinearWorkload
 
 CACHED_WEIGHT_BYTES = 16 * 1024
@@ -19,7 +20,7 @@ CACHED_WEIGHT_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True)
-class RegisterTileLinear:
+class RegisterTileLinear(Strategy[LinearWorkload]):
     """Groups of columns whose weights stay in the first-level cache; in each, tiles row by row."""
 
     register_tile: RegisterTile
@@ -36,21 +37,19 @@ class RegisterTileLinear:
             return "the weight is packed for another instruction"
         return not_a_multiple("inputs", workload.inputs, tile.step)
 
-    def schedule(self, kernel: Any, workload: LinearWorkload) -> Any:
-        rows, blocks = self.register_tile.register_tile(workload.rows, workload.channels)
+    def sketches(self, workload: LinearWorkload) -> Sequence[Sketch]:
+        block = self.register_tile.layout.n_block
+        return [
+            Sketch(tile_name(rows, blocks * block, outside), partial(self._apply, workload, rows, blocks, outside))
+            for outside in Outside
+            for rows, blocks in self.register_tile.register_tiles(workload.rows, workload.channels)
+        ]
+
+    def _apply(self, workload: LinearWorkload, rows: int, blocks: int, outside: Outside, sch: Schedule) -> None:
         columns = blocks * self.register_tile.layout.n_block
         group = widest_divisor(workload.channels // columns, max(1, CACHED_WEIGHT_BYTES // (columns * workload.inputs)))
-        width = vector_width(columns, workload.lanes)
-        sch = Schedule(tvm.IRModule({"main": kernel}))
-        accumulator, output = sch.get_sblock("accumulator"), sch.get_sblock("output")
-        i, j = sch.get_loops(output)
-        row_block, row = sch.split(i, [None, rows])
-        column_group, column_block, vectors, lane = sch.split(j, [None, group, columns // width, width])
-        sch.reorder(column_group, row_block, column_block, row, vectors, lane)
-        sch.compute_at(accumulator, column_block, preserve_unit_loops=True)
-        sch.parallel(column_group)
-        sch.vectorize(lane)
-        sch.unroll(row)
-        sch.unroll(vectors)
+        accumulator = begin(sch, workload)
+        loops = block_output(sch, workload, outside, (rows, columns), column_group=group)
+        sch.compute_at(accumulator, loops.block, preserve_unit_loops=True)
+        sch.unroll(loops.row)
         tensorize_tile(sch, self.register_tile, accumulator, rows, blocks, workload.inputs)
-        return sch.mod["main"]

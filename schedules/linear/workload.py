@@ -22,6 +22,8 @@ class LinearWorkload:
     """Whether memory holds the activations as uint8 with zero point 128."""
     lanes: int
     """int16 lanes of the target's widest vector."""
+    chunk: int | None = None
+    """Bytes of each of the eight chunks as which a packed weight is unpacked; None: it is not packed."""
 
 
 def weight_layout(features: frozenset[str], channels: int, inputs: int) -> PackedLayout:

@@ -95,6 +95,15 @@ def pi(desk: Desk, ssh_boards: SshBoards) -> SshBoard:
     return board
 
 
+@pytest.fixture
+def five(desk: Desk, ssh_boards: SshBoards, seated: None) -> SshBoard:
+    """A Raspberry Pi 5 that is there as "five"; it is added when the first test needs it."""
+    board = ssh_boards("cortex-a76")
+    desk.know(board, "pi5")
+    desk.json("device", "add", "pi5", "--name", "five")
+    return board
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact that every 64-bit Arm board can run."""

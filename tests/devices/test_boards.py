@@ -26,15 +26,6 @@ SshBoards = Callable[[str], SshBoard]
 pytestmark = pytest.mark.usefixtures("seated")
 
 
-@pytest.fixture
-def five(desk: Desk, ssh_boards: SshBoards) -> SshBoard:
-    """A Raspberry Pi 5 that is there as "five"; it is added when the first test needs it."""
-    board = ssh_boards("cortex-a76")
-    desk.know(board, "pi5")
-    desk.json("device", "add", "pi5", "--name", "five")
-    return board
-
-
 @pytest.fixture(scope="module")
 def toy_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for this machine."""

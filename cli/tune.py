@@ -1,0 +1,72 @@
+"""``intbert tune``: a quantized model -> measured schedules for its kernels, in a tuning log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import boards, console, options
+from .tuning_display import COLUMNS, display, rows, summary
+
+if TYPE_CHECKING:
+    from ..rpc.tuning.progress import Progress
+
+
+def register(app: typer.Typer) -> None:
+    app.command("tune")(tune)
+
+
+def tune(
+    model: Annotated[Path, typer.Argument(help="A quantized model, as `intbert quantize` writes it.")],
+    target: options.Target,
+    log: options.Log,
+    trials: Annotated[
+        int, typer.Option("--trials", min=1, help="Candidates to measure in all; those of earlier runs count.")
+    ] = 200,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="NAMES", help="Measure on these boards at once: pi, or pi,pi2.")
+    ] = None,
+    tracker: boards.Tracker = None,
+    key: boards.Key = None,
+    lengths: options.Lengths = None,
+    batch: options.Batches = "1",
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Of a kernel; by default one a core of the target.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=1, help="Of the search.")] = 1,
+    wait: boards.Wait = boards.WAIT_SECONDS,
+    as_json: options.Json = False,
+) -> None:
+    """Search faster schedules for a model's kernels, measured here or on boards; `compile --log` uses them.
+
+    Every trial is in the log before the next one begins: a run that was cut off goes on where it stopped.
+    """
+    from ..compiler.build import choose_buckets
+    from ..compiler.model_files import load
+    from ..rpc.tuning.run import tune as run
+    from ..rpc.tuning.settings import Settings
+    from ..schedules.tuning_log import open_log
+    from ..targets import get_target
+
+    tokens = None if lengths is None else options.numbers(lengths)
+    rows_of_buckets = options.numbers(batch)
+    machine = get_target(target)
+    quantized = load(model)
+    buckets = choose_buckets(quantized, tokens, rows_of_buckets)
+    settings = Settings(trials=trials, threads=threads or machine.cores, seed=seed)
+    places = boards.places(boards.chosen(device, tracker, key), wait)
+    with open_log(log) as opened, display(trials) as tell:
+        found = run(quantized, machine, buckets, opened, places, settings, tell)
+    if as_json:
+        console.print_json(_document(found))
+        return
+    console.print_table(COLUMNS, rows(found))
+    print(summary(found))
+    print(f"use it: intbert compile {model} --target {target} --log {log} -o OUTPUT")
+
+
+def _document(found: Sequence[Progress]) -> dict[str, Any]:
+    return {"tasks": [each.to_json() for each in found]}

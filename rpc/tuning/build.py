@@ -1,0 +1,88 @@
+"""Builds candidates in worker processes: a compiler that crashes or never ends costs one candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ...targets.target import Target
+
+SECONDS = 60.0
+"""For one candidate; half a second is usual."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of a candidate's build: ``error`` says why there is no library at ``path``, None when there is."""
+
+    path: Path
+    error: str | None
+
+
+class Builder:
+    """Worker processes that build kernels for ``target``; use it as a context manager."""
+
+    def __init__(self, target: Target, workers: int) -> None:
+        from tvm.support.popen_pool import PopenPoolExecutor
+
+        self._target = target
+        self._pool = PopenPoolExecutor(max_workers=workers, timeout=SECONDS, initializer=_prepare)
+
+    def submit(self, function: Any, path: Path) -> Future[str | None]:
+        """Builds the scheduled PrimFunc into the shared library ``path``; the result is that of :func:`result_of`."""
+        import tvm
+
+        text = tvm.ir.save_json(tvm.IRModule({"main": function}))
+        return self._pool.submit(_build, text, self._target, str(path))
+
+    def __enter__(self) -> Builder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+
+
+def finished(builds: dict[Future[str | None], Path]) -> Iterator[Built]:
+    """The builds, each as soon as it is over."""
+    for future in as_completed(builds):
+        yield Built(builds[future], result_of(future))
+
+
+def result_of(build: Future[str | None]) -> str | None:
+    """Why the build failed, in one line; None when it did not."""
+    try:
+        return build.result()
+    except TimeoutError:
+        return f"the build did not end within {SECONDS:g} s"
+    except ChildProcessError:
+        return "the compiler crashed"
+
+
+def _prepare() -> None:
+    """Loads what every build needs."""
+    from ...compiler import kernel_library
+
+    assert kernel_library is not None
+
+
+def _build(text: str, target: Target, path: str) -> str | None:
+    import tvm
+
+    from ...compiler.kernel_library import build_kernel_library
+
+    try:
+        build_kernel_library(tvm.ir.load_json(text)["main"], target, Path(path))
+    except Exception as error:  # TVM raises whatever type it likes; the tuner records it
+        return _last_line(error)
+    return None
+
+
+def _last_line(error: Exception) -> str:
+    lines: Sequence[str] = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,96 @@
+"""A tuning run from a model to a log: tasks, boards, workers, and their end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...compiler.artifact import Bucket
+from ...compiler.model import QuantizedModel
+from ...compiler.tasks import tasks_of
+from ...errors import TuningLogError, UnsuitableBoardError
+from ...targets.target import Target
+from ...targets.toolchain import linker
+from ...targets.versions import check_versions
+from ..sessions.here import HERE
+from .bench import Bench, closing
+from .boards import BoardProcess, Place
+from .build import Builder
+from .cost_model import from_bytes, new_cost_model, to_bytes
+from .progress import Progress, Tell
+from .settings import Settings
+from .tuner import Tuner
+
+if TYPE_CHECKING:
+    from ...schedules.tuning_log import TuningLog
+
+
+def tune(
+    model: QuantizedModel,
+    target: Target,
+    buckets: Sequence[Bucket],
+    log: TuningLog,
+    places: Sequence[Place],
+    settings: Settings,
+    tell: Tell,
+) -> Sequence[Progress]:
+    """Tunes the kernels of ``model`` for ``target`` on the boards at ``places`` and writes every trial to ``log``.
+
+    Raises:
+        RemoteError: a board cannot be reached, or the last one was lost.
+        UnsuitableBoardError: a board cannot run code for the target.
+        ToolchainError: TVM is not the pinned one, or there is no linker for the target.
+        TuningLogError: the log cannot be written.
+    """
+    with opened_bench(places, target) as (bench, folder):
+        tasks = tasks_of(model, buckets, target.features)
+        with _cost_model(log, target, tell) as cost_model:
+            tuner = Tuner(tasks, target, log, bench, settings, folder, cost_model, tell)
+            tuner.run()
+        return tuner.progress
+
+
+@contextmanager
+def opened_bench(places: Sequence[Place], target: Target) -> Iterator[tuple[Bench, Path]]:
+    """A bench with sessions at all ``places``, and a folder for files, until the block ends. Raises as :func:`tune`."""
+    check_versions()
+    linker(target)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intbert-tune-")))
+        boards = [_opened(place, target, stack) for place in places]
+        builder = stack.enter_context(Builder(target, os.cpu_count() or 1))
+        shared = any(place.name == HERE for place in places)
+        yield stack.enter_context(closing(Bench(builder, boards, folder, shared=shared))), folder
+
+
+def _opened(place: Place, target: Target, stack: ExitStack) -> BoardProcess:
+    board = BoardProcess(place)
+    stack.callback(board.close)
+    machine = board.machine
+    if machine.arch != target.arch:
+        raise UnsuitableBoardError(f"{machine.name} is {machine.arch}, {target.name} is {target.arch}; name its target")
+    if missing := sorted(target.features - machine.features):
+        raise UnsuitableBoardError(
+            f"{machine.name} lacks {', '.join(missing)}, which {target.name} has; name its own target, or another board"
+        )
+    return board
+
+
+@contextmanager
+def _cost_model(log: TuningLog, target: Target, tell: Tell) -> Iterator[Any]:
+    """The cost model that the log keeps for this processor, or a new one; the log keeps what it learns."""
+    key = f"xgboost {target.arch} {' '.join(sorted(target.features))}"
+    kept = log.model(key)
+    try:
+        model = new_cost_model() if kept is None else from_bytes(kept)
+    except TuningLogError as error:
+        tell((), str(error))
+        model = new_cost_model()
+    try:
+        yield model
+    finally:
+        log.keep_model(key, to_bytes(model))

@@ -1,0 +1,76 @@
+"""What a run knows of one way to compute a kernel: the candidates that were measured, the default, the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...compiler.kernels import Alternative, workload_hash
+from ...schedules.space import trace_json
+from ...schedules.tuning_log import Record, Workload
+from .search import Candidate, Search
+
+WRONG_BYTES = "its outputs are not the oracle's"
+
+
+@dataclass
+class Way:
+    """An alternative of a task. ``known``: of each candidate, by its trace, the record that counts.
+
+    Whatever disturbs a measurement makes it longer, so of several of one candidate the shortest counts.
+    """
+
+    alternative: Alternative
+    workload: Workload
+    default: Candidate
+    search: Search | None = None
+    known: dict[str, Record] = field(default_factory=dict)
+    over: bool = False
+    _best: Candidate | None = None
+
+    @classmethod
+    def of(cls, alternative: Alternative, operator: str, shape: str) -> Way:
+        """A way that nothing is known of."""
+        import tvm
+
+        text = tvm.ir.save_json(tvm.IRModule({"main": alternative.kernel.with_attr("global_symbol", "main")}))
+        schedule = alternative.default()
+        default = Candidate(alternative.finish(schedule), trace_json(schedule), None)
+        return cls(alternative, Workload(workload_hash(alternative.kernel), text, operator, shape), default)
+
+    def hear(self, record: Record, candidate: Candidate | None = None) -> None:
+        """Takes a record in; ``candidate`` is what was measured, None for a record of an earlier run."""
+        kept = self.known.get(record.trace)
+        if kept is None or _counts_more(record, kept):
+            self.known[record.trace] = record
+        best = self.best
+        if candidate is not None and best is not None and best.trace == candidate.trace:
+            self._best = candidate
+
+    @property
+    def default_seconds(self) -> float | None:
+        """Of the schedule that is taken without a log; None while it is not known."""
+        record = self.known.get(self.default.trace)
+        return None if record is None else record.median_seconds
+
+    @property
+    def best(self) -> Record | None:
+        """The fastest candidate's record."""
+        usable = [record for record in self.known.values() if record.usable]
+        return min(usable, key=lambda record: record.median_seconds or 0.0, default=None)
+
+    def contenders(self) -> list[Candidate]:
+        """The default and the best candidate: whoever is to be compared must be measured at about the same time."""
+        best = self.best
+        if best is None or best.trace == self.default.trace:
+            return [self.default]
+        if self._best is None or self._best.trace != best.trace:
+            self._best = Candidate(self.alternative.replay(best.trace), best.trace, None)
+        return [self.default, self._best]
+
+
+def _counts_more(record: Record, kept: Record) -> bool:
+    if WRONG_BYTES in (record.error, kept.error):
+        return kept.error != WRONG_BYTES
+    if not (record.usable and kept.usable):
+        return record.usable
+    return (record.median_seconds or 0.0) < (kept.median_seconds or 0.0)

@@ -1,0 +1,1 @@
+"""Each script stands alone and never changes once it was released: it must not follow what the package becomes."""
