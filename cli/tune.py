@@ -37,6 +37,10 @@ def tune(
         int | None, typer.Option("--threads", min=1, help="Of a kernel; by default one a core of the target.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=1, help="Of the search.")] = 1,
+    warm_start: Annotated[
+        bool,
+        typer.Option("--warm-start/--no-warm-start", help="Try first what was best for near shapes and processors."),
+    ] = True,
     wait: boards.Wait = boards.WAIT_SECONDS,
     as_json: options.Json = False,
 ) -> None:
@@ -56,7 +60,7 @@ def tune(
     machine = get_target(target)
     quantized = load(model)
     buckets = choose_buckets(quantized, tokens, rows_of_buckets)
-    settings = Settings(trials=trials, threads=threads or machine.cores, seed=seed)
+    settings = Settings(trials=trials, threads=threads or machine.cores, seed=seed, warm_start=warm_start)
     places = boards.places(boards.chosen(device, tracker, key), wait)
     with open_log(log) as opened, display(trials) as tell:
         found = run(quantized, machine, buckets, opened, places, settings, tell)

@@ -29,7 +29,7 @@ from ..schedules.rows import (
     TANH_STRATEGIES,
     RowWorkload,
 )
-from ..schedules.space import default_schedule, replay, scheduled
+from ..schedules.space import default_schedule, nearest, replay, scheduled
 from ..schedules.strategy import PrimFunc, Strategy
 from ..schedules.tuning_log.workload import structural_hash
 from ..schedules.vectors import int16_lanes
@@ -93,6 +93,10 @@ class Alternative:
     def replay(self, trace: str) -> PrimFunc:
         """The kernel scheduled as ``trace`` says. Raises TraceError where that is no point of the strategy's space."""
         return replay(self.strategy, self.kernel, self.workload, trace)
+
+    def nearest(self, trace: str) -> Schedule | None:
+        """The point of the strategy's space that is most like ``trace``, which was made for another kernel."""
+        return nearest(self.strategy, self.kernel, self.workload, trace)
 
 
 @dataclass(frozen=True)

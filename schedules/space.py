@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tvm.s_tir.schedule import Trace
 
 from ..errors import TraceError
 from .strategy import PrimFunc, Sketch, Strategy
+from .vectors import widest_divisor
 
 SOURCES = Path(__file__).parent
 TUNING_LOG = "tuning_log"
@@ -69,6 +71,29 @@ def replay(strategy: Strategy[Any], kernel: PrimFunc, workload: Any, trace: str)
         f"the trace is no schedule of the strategy {strategy.name!r} for {workload}; it was made for another shape, "
         "strategy or version: tune again"
     )
+
+
+def nearest(strategy: Strategy[Any], kernel: PrimFunc, workload: Any, trace: str) -> Schedule | None:
+    """The point of the strategy's space that is most like ``trace``, which was made for another shape or processor.
+
+    That is the sketch with the most instructions in common, of those with the same kinds of instructions; each of its
+    tiles has the largest sizes that divide its loop and are no larger than those of the trace. None where no sketch
+    has the same kinds of instructions. Raises TraceError for what is no trace.
+    """
+    instructions, decisions = _parse(trace)
+    found = [
+        (sum(map(operator.eq, _document(sketch)[0], instructions)), index, sketch)
+        for index, sketch in enumerate(all_sketches(strategy, kernel, workload))
+        if _kinds(_document(sketch)[0]) == _kinds(instructions) and _same_choices(_document(sketch)[1], decisions)
+    ]
+    if not found:
+        return None
+    _, _, sketch = max(found, key=lambda each: (each[0], -each[1]))
+    adapted = [
+        [index, _fitted(math.prod(sizes), wanted)]
+        for (index, sizes), (_, wanted) in zip(_document(sketch)[1], decisions, strict=True)
+    ]
+    return _with_decisions(sketch, kernel, adapted)
 
 
 def space_digest(sources: Path = SOURCES) -> str:
@@ -151,6 +176,31 @@ def _alike(own: Sequence[Any], decisions: Sequence[Any]) -> bool:
         and math.prod(decision[1]) == math.prod(sizes)
         for (index, sizes), decision in zip(own, decisions, strict=True)
     )
+
+
+def _kinds(instructions: Sequence[Any]) -> list[Any]:
+    return [instruction[0] if isinstance(instruction, list) and instruction else None for instruction in instructions]
+
+
+def _same_choices(own: Sequence[Any], decisions: Sequence[Any]) -> bool:
+    """Whether these are decisions of the same instructions, each as many positive sizes, of whatever extent."""
+    return _alike([[index, [1] * len(sizes)] for index, sizes in own], [_of_extent_one(each) for each in decisions])
+
+
+def _of_extent_one(decision: Any) -> Any:
+    match decision:
+        case [index, [*sizes]] if all(type(size) is int and size > 0 for size in sizes):
+            return [index, [1] * len(sizes)]
+    return None
+
+
+def _fitted(extent: int, wanted: Sequence[int]) -> list[int]:
+    """Sizes whose product is ``extent``: the inner ones, from the innermost, as large as ``wanted`` allows."""
+    sizes: list[int] = []
+    for size in reversed(wanted[1:]):
+        sizes.insert(0, widest_divisor(extent, size))
+        extent //= sizes[0]
+    return [extent, *sizes]
 
 
 def _short(value: Any) -> str:

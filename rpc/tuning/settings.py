@@ -11,7 +11,8 @@ from ...errors import InputError
 class Settings:
     """``trials``: candidates to measure in all, those that the log has counted; ``threads``: of a kernel;
     ``round_size``: candidates drawn at a time; ``repeats`` samples of at least ``least_ms`` milliseconds each;
-    ``patience``: rounds without a gain after which a task is left alone; ``seed``: of the search."""
+    ``patience``: rounds without a gain after which a task is left alone; ``seed``: of the search; ``warm_start``:
+    whether schedules that were best for near shapes and processors are tried first."""
 
     trials: int
     threads: int
@@ -20,6 +21,7 @@ class Settings:
     least_ms: float = 5.0
     patience: int = 3
     seed: int = 1
+    warm_start: bool = True
 
     def __post_init__(self) -> None:
         for name in ("trials", "threads", "round_size", "repeats", "patience"):

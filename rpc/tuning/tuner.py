@@ -26,6 +26,8 @@ LEAST_GAIN = 0.005
 """A round that makes a task faster by less than this share has gained nothing."""
 HOPELESS = 1.5
 """An alternative whose default is so many times slower than the best alternative's is not tuned."""
+SEEDS = 16
+"""Records of near kernels that are tried on a kernel before its search begins."""
 CHECKED_BY = "intbert oracle"
 
 
@@ -109,6 +111,8 @@ class Tuner:
             progress.done = "its space is used up"
             return
         name = f"{progress.task.operator} {progress.task.shape}"
+        if way.search is None and self._settings.warm_start:
+            self._measure_seeds(progress, way)
         self._tell(self.progress, f"drawing candidates for {name}")
         search = self._search(way)
         candidates = search.propose()
@@ -123,6 +127,21 @@ class Tuner:
         found = [way.known.get(candidate.trace) for candidate in candidates]
         search.learn(candidates, [() if record is None else record.seconds for record in found])
         self._judge(progress, before)
+
+    def _measure_seeds(self, progress: Progress, way: Way) -> None:
+        """What was best for near shapes and processors, as far as it can be had here."""
+        left = self._settings.trials - self.trials
+        near = self._log.near(
+            way.workload,
+            features=self._target.features,
+            tvm=self._versions.tvm,
+            threads=self._settings.threads,
+            limit=min(SEEDS, left),
+        )
+        seeds = {seed.trace: seed for seed in way.transferred(near) if seed.trace not in way.known}
+        if seeds:
+            self._tell(self.progress, f"measuring what was best for kernels like {progress.task.operator}")
+            self._measure(progress, way, list(seeds.values()))
 
     def _judge(self, progress: Progress, before: float | None) -> None:
         """Whether the task is worth another round."""

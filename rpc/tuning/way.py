@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ...compiler.kernels import Alternative, workload_hash
+from ...errors import TraceError
 from ...schedules.space import trace_json
 from ...schedules.tuning_log import Record, Workload
 from .search import Candidate, Search
@@ -57,6 +60,18 @@ class Way:
         """The fastest candidate's record."""
         usable = [record for record in self.known.values() if record.usable]
         return min(usable, key=lambda record: record.median_seconds or 0.0, default=None)
+
+    def transferred(self, records: Iterable[Record]) -> list[Candidate]:
+        """Candidates for this kernel that are as the records' for other ones; those that nothing here is like are
+        left out."""
+        found = []
+        for record in records:
+            if record.strategy == self.alternative.strategy.name:
+                with suppress(TraceError):
+                    schedule = self.alternative.nearest(record.trace)
+                    if schedule is not None:
+                        found.append(Candidate(self.alternative.finish(schedule), trace_json(schedule), None))
+        return found
 
     def contenders(self) -> list[Candidate]:
         """The default and the best candidate: whoever is to be compared must be measured at about the same time."""

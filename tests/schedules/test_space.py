@@ -243,6 +243,37 @@ def test_a_trace_of_another_kernel_is_refused(other: Callable[[], Alternative]) 
         one_way().replay(trace_json(other().default()))
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(lambda: one_way(), id="itself"),
+        pytest.param(lambda: one_way(rows=128), id="more-rows"),
+        pytest.param(lambda: one_way(rows=7), id="fewer-rows"),
+        pytest.param(lambda: one_way(channels=80), id="channels"),
+        pytest.param(lambda: one_way(inputs=256), id="inputs"),
+    ],
+)
+def test_the_nearest_point_to_one_of_another_shape(other: Callable[[], Alternative]) -> None:
+    """It is a point of this kernel's own space; of the same kernel, the very point."""
+    way, far = one_way(), other()
+    for _, point in points(far, 4, 3):
+        near = way.nearest(trace_json(point))
+        assert near is not None
+        assert structural_equal(way.replay(trace_json(near)), way.finish(near))
+        assert trace_json(near) == trace_json(point) or structural_equal(far.kernel, way.kernel) is False
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(lambda: one_way(target="rpi5"), id="processor"),
+        pytest.param(lambda: ways("avx512_vnni")[0], id="operator"),
+    ],
+)
+def test_nothing_is_near_to_a_point_of_another_strategy(other: Callable[[], Alternative]) -> None:
+    assert one_way().nearest(trace_json(other().default())) is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_decision_does_harm(data: st.DataObject) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,7 +141,7 @@ def test_a_bad_line_is_counted_and_passed_over(log: TuningLog, exported: Path, k
 
 def test_only_the_first_bad_lines_are_kept(log: TuningLog, tmp_path: Path) -> None:
     path = tmp_path / "bad"
-    path.write_bytes(os.urandom(3) + b"\n\n\n" + b"x\n" * 99)
+    path.write_bytes(b"\xfe\x00\x9a" + b"\n\n\n" + b"x\n" * 99)
     result = import_lines(log, path)
     assert (result.new, len(result.examples)) == (0, SHOWN)
     assert result.bad >= 100

@@ -129,7 +129,12 @@ def test_reading_makes_nothing(new_url: Callable[[], str], tmp_path: Path) -> No
 
 @pytest.mark.parametrize("read_only", [False, True], ids=["writing", "reading"])
 @pytest.mark.parametrize(
-    "content", [b"no database at all\n" * 100, b"SQLite format 3\0" + b"\1" * 1000, os.urandom(64)]
+    "content",
+    [
+        pytest.param(b"no database at all\n" * 100, id="text"),
+        pytest.param(b"SQLite format 3\0" + b"\1" * 1000, id="damaged"),
+        pytest.param(bytes(range(200, 264 - 8)), id="bytes"),
+    ],
 )
 def test_a_file_that_is_no_database(tmp_path: Path, content: bytes, read_only: bool) -> None:
     path = tmp_path / "notes.txt"
