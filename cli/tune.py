@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ..rpc.tuning.progress import Progress
 
 
+INTERRUPTED = 130
+"""The exit status of a program that an interrupt ended (POSIX: 128 and the signal)."""
+
+
 def register(app: typer.Typer) -> None:
     app.command("tune")(tune)
 
@@ -62,8 +66,12 @@ def tune(
     buckets = choose_buckets(quantized, tokens, rows_of_buckets)
     settings = Settings(trials=trials, threads=threads or machine.cores, seed=seed, warm_start=warm_start)
     places = boards.places(boards.chosen(device, tracker, key), wait)
-    with open_log(log) as opened, display(trials) as tell:
-        found = run(quantized, machine, buckets, opened, places, settings, tell)
+    try:
+        with open_log(log) as opened, display(trials) as tell:
+            found = run(quantized, machine, buckets, opened, places, settings, tell)
+    except KeyboardInterrupt:
+        console.say("intbert: interrupted; what was measured is in the log, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         console.print_json(_document(found))
         return

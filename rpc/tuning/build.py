@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, as_completed
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from subprocess import DEVNULL
 from types import TracebackType
 from typing import Any
 
@@ -15,14 +15,6 @@ SECONDS = 60.0
 """For one candidate; half a second is usual."""
 
 
-@dataclass(frozen=True)
-class Built:
-    """What became of a candidate's build: ``error`` says why there is no library at ``path``, None when there is."""
-
-    path: Path
-    error: str | None
-
-
 class Builder:
     """Worker processes that build kernels for ``target``; use it as a context manager."""
 
@@ -30,7 +22,8 @@ class Builder:
         from tvm.support.popen_pool import PopenPoolExecutor
 
         self._target = target
-        self._pool = PopenPoolExecutor(max_workers=workers, timeout=SECONDS, initializer=_prepare)
+        # What a compiler that crashes prints, and what an interrupt makes workers print, is no news to the user.
+        self._pool = PopenPoolExecutor(max_workers=workers, timeout=SECONDS, stdout=DEVNULL, stderr=DEVNULL)
 
     def submit(self, function: Any, path: Path) -> Future[str | None]:
         """Builds the scheduled PrimFunc into the shared library ``path``; the result is that of :func:`result_of`."""
@@ -48,12 +41,6 @@ class Builder:
         self._pool.shutdown()
 
 
-def finished(builds: dict[Future[str | None], Path]) -> Iterator[Built]:
-    """The builds, each as soon as it is over."""
-    for future in as_completed(builds):
-        yield Built(builds[future], result_of(future))
-
-
 def result_of(build: Future[str | None]) -> str | None:
     """Why the build failed, in one line; None when it did not."""
     try:
@@ -62,13 +49,6 @@ def result_of(build: Future[str | None]) -> str | None:
         return f"the build did not end within {SECONDS:g} s"
     except ChildProcessError:
         return "the compiler crashed"
-
-
-def _prepare() -> None:
-    """Loads what every build needs."""
-    from ...compiler import kernel_library
-
-    assert kernel_library is not None
 
 
 def _build(text: str, target: Target, path: str) -> str | None:
