@@ -146,6 +146,7 @@ def test_a_hot_board_is_waited_for(desk: Desk, pi: SshBoard, toy: Path) -> None:
             (pi.sys / "class/thermal/thermal_zone0/temp").write_text("48000\n")
 
         model = board.session.load(board.session.upload(toy))
+        assert board.session.sensors()["temperature"] == "thermal zones: cpu-thermal"
         wait_until_cool(model, 50.0, 60.0, tell)
         assert heard == ["waiting for 50 degrees C; it is at 61"]
         with pytest.raises(RemoteError, match=r"pi is at 48 degrees C after 0 s, not below 40"):
