@@ -17,6 +17,7 @@ MACHINE_WIDE = ("devices", "rpc")
 """Their tests start boards, which all of them share, and look at the ports and processes of the whole machine."""
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tiny end-to-end test first: it takes seconds and says whether the rest is worth waiting for.
 
