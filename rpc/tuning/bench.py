@@ -6,7 +6,6 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as readable
 from pathlib import Path
@@ -123,12 +122,3 @@ class Bench:
         """Ends all sessions."""
         for board in self._boards:
             board.close()
-
-
-@contextmanager
-def closing(bench: Bench) -> Iterator[Bench]:
-    """``bench``, closed when the block ends."""
-    try:
-        yield bench
-    finally:
-        bench.close()

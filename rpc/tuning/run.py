@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ...targets.target import Target
 from ...targets.toolchain import linker
 from ...targets.versions import check_versions
 from ..sessions.here import HERE
-from .bench import Bench, closing
+from .bench import Bench
 from .boards import BoardProcess, Place
 from .build import Builder
 from .cost_model import from_bytes, new_cost_model, to_bytes

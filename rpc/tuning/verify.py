@@ -17,6 +17,7 @@ from .arguments import write_arguments
 from .boards import Place
 from .result import Machine, Measured
 from .run import opened_bench
+from .way import WRONG_BYTES
 
 if TYPE_CHECKING:
     from ...schedules.tuning_log import Record, TuningLog
@@ -95,5 +96,5 @@ def _judged(record: Record, measured: Measured, expected: str) -> Verified:
     if measured.error is not None:
         return Verified(record, None, measured.error)
     if measured.sha256 != expected:
-        return Verified(record, None, "its outputs are not the oracle's")
+        return Verified(record, None, WRONG_BYTES)
     return Verified(record, statistics.median(measured.seconds), None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from intbert.rpc.sessions.here import HERE, Here
 from intbert.rpc.tuning.arguments import Arguments
-from intbert.rpc.tuning.bench import Bench, closing
+from intbert.rpc.tuning.bench import Bench
 from intbert.rpc.tuning.boards import BoardProcess, Place
 from intbert.rpc.tuning.build import Builder
 from intbert.targets import get_target
@@ -38,8 +38,7 @@ def new_bench(builder: Builder, tmp_path: Path) -> Iterator[NewBench]:
 
     yield make
     for bench in benches:
-        with closing(bench):
-            pass
+        bench.close()
 
 
 @pytest.fixture
