@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,32 +53,39 @@ def tune(
 
     Every trial is in the log before the next one begins: a run that was cut off goes on where it stopped.
     """
-    from ..compiler.build import choose_buckets
-    from ..compiler.model_files import load
-    from ..rpc.tuning.run import tune as run
-    from ..rpc.tuning.settings import Settings
-    from ..schedules.tuning_log import open_log
-    from ..targets import get_target
+    with _ended_by_an_interrupt():
+        from ..compiler.build import choose_buckets
+        from ..compiler.model_files import load
+        from ..rpc.tuning.run import tune as run
+        from ..rpc.tuning.settings import Settings
+        from ..schedules.tuning_log import open_log
+        from ..targets import get_target
 
-    tokens = None if lengths is None else options.numbers(lengths)
-    rows_of_buckets = options.numbers(batch)
-    machine = get_target(target)
-    quantized = load(model)
-    buckets = choose_buckets(quantized, tokens, rows_of_buckets)
-    settings = Settings(trials=trials, threads=threads or machine.cores, seed=seed, warm_start=warm_start)
-    places = boards.places(boards.chosen(device, tracker, key), wait)
-    try:
+        tokens = None if lengths is None else options.numbers(lengths)
+        rows_of_buckets = options.numbers(batch)
+        machine = get_target(target)
+        quantized = load(model)
+        buckets = choose_buckets(quantized, tokens, rows_of_buckets)
+        settings = Settings(trials=trials, threads=threads or machine.cores, seed=seed, warm_start=warm_start)
+        places = boards.places(boards.chosen(device, tracker, key), wait)
         with open_log(log) as opened, display(trials) as tell:
             found = run(quantized, machine, buckets, opened, places, settings, tell)
-    except KeyboardInterrupt:
-        console.say("intbert: interrupted; what was measured is in the log, and the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         console.print_json(_document(found))
         return
     console.print_table(COLUMNS, rows(found))
     print(summary(found))
     print(f"use it: intbert compile {model} --target {target} --log {log} -o OUTPUT")
+
+
+@contextmanager
+def _ended_by_an_interrupt() -> Iterator[None]:
+    """An interrupt in the block ends the command with a line that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.say("intbert: interrupted; what was measured is in the log, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _document(found: Sequence[Progress]) -> dict[str, Any]:

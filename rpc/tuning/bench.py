@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as readable
@@ -16,6 +16,8 @@ from ..on_board.kernels import Request
 from .arguments import Arguments
 from .boards import BoardProcess, Job, LostBoardError
 from .build import Builder, result_of
+from .interruption import POLL_SECONDS as INTERRUPTION_SECONDS
+from .interruption import Interruption
 from .result import Machine, Measured
 
 POLL_SECONDS = 0.02
@@ -30,13 +32,23 @@ class Bench:
     """Candidates in, measurements out. ``folder`` holds libraries while they are needed.
 
     ``shared``: whether the boards' processors are this machine's: then nothing is built while something is measured.
+    ``interruption`` ends what is measured.
     """
 
-    def __init__(self, builder: Builder, boards: Sequence[BoardProcess], folder: Path, *, shared: bool) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        boards: Sequence[BoardProcess],
+        folder: Path,
+        *,
+        shared: bool,
+        interruption: Interruption,
+    ) -> None:
         self._builder = builder
         self._boards = list(boards)
         self._folder = folder
         self._shared = shared
+        self._interruption = interruption
         self._count = itertools.count()
 
     @property
@@ -48,37 +60,38 @@ class Bench:
         """Builds and measures the scheduled PrimFuncs; ``heard`` is called for each as soon as it is over, and before
         its board gets another.
 
-        Raises RemoteError when the last board is lost.
+        Raises RemoteError when the last board is lost, KeyboardInterrupt when the end was asked for: no board has begun
+        with another candidate since, and what was measured by then was heard of.
         """
         builds: dict[Future[str | None], tuple[int, Path]] = {}
         for index, function in enumerate(functions):
             path = self._folder / f"candidate-{next(self._count)}.so"
             builds[self._builder.submit(function, path)] = index, path
-        if self._shared:
-            wait(builds)
+        while self._shared and wait(builds, INTERRUPTION_SECONDS).not_done:
+            self._interruption.check()
         ready: deque[tuple[int, Path]] = deque()
         running: dict[Connection, tuple[BoardProcess, tuple[int, Path]]] = {}
         while builds or ready or running:
-            for index, path, error in self._built(builds, idle=not running and not ready):
+            built = self._built(builds, idle=not running and not ready)
+            self._interruption.check()  # before a build that the interrupt has ended is taken for a failure
+            for index, path, error in built:
                 if error is None:
                     ready.append((index, path))
                 else:
                     heard(index, Measured.failed(error), None)
             self._start(ready, running, arguments, request)
-            for connection in readable(list(running), POLL_SECONDS if builds else None) if running else ():
+            seconds = POLL_SECONDS if builds else INTERRUPTION_SECONDS
+            for connection in readable(list(running), seconds) if running else ():
                 assert isinstance(connection, Connection)
                 board, candidate = running.pop(connection)
                 self._finish(board, candidate, ready, heard)
 
     def _built(
         self, builds: dict[Future[str | None], tuple[int, Path]], idle: bool
-    ) -> Iterator[tuple[int, Path, str | None]]:
-        if not builds:
-            return
-        done, _ = wait(builds, timeout=None if idle else 0, return_when=FIRST_COMPLETED)
-        for future in done:
-            index, path = builds.pop(future)
-            yield index, path, result_of(future)
+    ) -> list[tuple[int, Path, str | None]]:
+        """The builds that are over: index, library, error. ``idle``: there is nothing else to wait for."""
+        done, _ = wait(builds, timeout=INTERRUPTION_SECONDS if idle else 0, return_when=FIRST_COMPLETED)
+        return [(*builds.pop(future), result_of(future)) for future in done]
 
     def _start(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from subprocess import DEVNULL
 from types import TracebackType
@@ -13,24 +14,35 @@ from ...targets.target import Target
 
 SECONDS = 60.0
 """For one candidate; half a second is usual."""
+END_SECONDS = 0.1
+"""How often processes that are to end are looked at."""
 
 
 class Builder:
-    """Worker processes that build kernels for ``target``; use it as a context manager."""
+    """Worker processes that build kernels for ``target``; use it as a context manager.
+
+    At its end builds that wait are cancelled and those that run are killed.
+    """
 
     def __init__(self, target: Target, workers: int) -> None:
         from tvm.support.popen_pool import PopenPoolExecutor
 
         self._target = target
         # What a compiler that crashes prints, and what an interrupt makes workers print, is no news to the user.
-        self._pool = PopenPoolExecutor(max_workers=workers, timeout=SECONDS, stdout=DEVNULL, stderr=DEVNULL)
+        self._pool = PopenPoolExecutor(
+            max_workers=workers, timeout=SECONDS, initializer=_ignore_interrupts, stdout=DEVNULL, stderr=DEVNULL
+        )
+        self._unfinished: set[Future[str | None]] = set()
 
     def submit(self, function: Any, path: Path) -> Future[str | None]:
         """Builds the scheduled PrimFunc into the shared library ``path``; the result is that of :func:`result_of`."""
         import tvm
 
         text = tvm.ir.save_json(tvm.IRModule({"main": function}))
-        return self._pool.submit(_build, text, self._target, str(path))
+        future = self._pool.submit(_build, text, self._target, str(path))
+        self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
+        return future
 
     def __enter__(self) -> Builder:
         return self
@@ -38,7 +50,18 @@ class Builder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        running = [future for future in list(self._unfinished) if not future.cancel()]
+        while running:
+            self._kill()
+            running = list(wait(running, END_SECONDS).not_done)
         self._pool.shutdown()
+
+    def _kill(self) -> None:
+        """Ends the workers' processes; the pool's own shutdown waits for what they are doing."""
+        for worker in list(self._pool._worker_map.values()):
+            process = worker._proc
+            if process is not None:
+                process.kill()
 
 
 def result_of(build: Future[str | None]) -> str | None:
@@ -49,6 +72,11 @@ def result_of(build: Future[str | None]) -> str | None:
         return f"the build did not end within {SECONDS:g} s"
     except ChildProcessError:
         return "the compiler crashed"
+
+
+def _ignore_interrupts() -> None:
+    """An interrupt from the keyboard is the tuner's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _build(text: str, target: Target, path: str) -> str | None:

@@ -21,6 +21,7 @@ from .bench import Bench
 from .boards import BoardProcess, Place
 from .build import Builder
 from .cost_model import from_bytes, new_cost_model, to_bytes
+from .interruption import Interruption
 from .progress import Progress, Tell
 from .settings import Settings
 from .tuner import Tuner
@@ -45,18 +46,23 @@ def tune(
         UnsuitableBoardError: a board cannot run code for the target.
         ToolchainError: TVM is not the pinned one, or there is no linker for the target.
         TuningLogError: the log cannot be written.
+        KeyboardInterrupt: at an interrupt; everything that was measured, and the cost model, are in the log.
     """
-    with opened_bench(places, target) as (bench, folder):
+    interruption = Interruption()
+    with opened_bench(places, target, interruption) as (bench, folder):
         tasks = tasks_of(model, buckets, target.features)
-        with _cost_model(log, target, tell) as cost_model:
-            tuner = Tuner(tasks, target, log, bench, settings, folder, cost_model, tell)
+        with _cost_model(log, target, tell) as cost_model, interruption.from_keyboard():
+            tuner = Tuner(tasks, target, log, bench, settings, folder, cost_model, tell, interruption)
             tuner.run()
         return tuner.progress
 
 
 @contextmanager
-def opened_bench(places: Sequence[Place], target: Target) -> Iterator[tuple[Bench, Path]]:
-    """A bench with sessions at all ``places``, and a folder for files, until the block ends. Raises as :func:`tune`."""
+def opened_bench(
+    places: Sequence[Place], target: Target, interruption: Interruption | None = None
+) -> Iterator[tuple[Bench, Path]]:
+    """A bench with sessions at all ``places``, and a folder for files, until the block ends. ``interruption`` ends
+    what it measures. Raises as :func:`tune`."""
     check_versions()
     linker(target)
     with ExitStack() as stack:
@@ -64,7 +70,8 @@ def opened_bench(places: Sequence[Place], target: Target) -> Iterator[tuple[Benc
         boards = [_opened(place, target, stack) for place in places]
         builder = stack.enter_context(Builder(target, os.cpu_count() or 1))
         shared = any(place.name == HERE for place in places)
-        yield stack.enter_context(closing(Bench(builder, boards, folder, shared=shared))), folder
+        bench = Bench(builder, boards, folder, shared=shared, interruption=interruption or Interruption())
+        yield stack.enter_context(closing(bench)), folder
 
 
 def _opened(place: Place, target: Target, stack: ExitStack) -> BoardProcess:

@@ -15,6 +15,7 @@ from ...targets.target import Target
 from ..on_board.kernels import Request
 from .arguments import write_arguments
 from .bench import Bench
+from .interruption import Interruption
 from .progress import Progress, Tell
 from .result import Machine, Measured
 from .search import Candidate, Search
@@ -34,12 +35,13 @@ CHECKED_BY = "intbert oracle"
 class Tuner:
     """Tunes ``tasks`` for ``target`` on the boards of ``bench`` and writes every trial to ``log``.
 
-    ``folder`` holds files until the run ends; ``cost_model`` ranks candidates and learns; ``tell`` hears of all.
+    ``folder`` holds files until the run ends; ``cost_model`` ranks candidates and learns; ``tell`` hears of all;
+    ``interruption`` ends the run before its next step.
     """
 
     def __init__(
         self, tasks: Sequence[Task], target: Target, log: TuningLog, bench: Bench, settings: Settings, folder: Path,
-        cost_model: Any, tell: Tell,
+        cost_model: Any, tell: Tell, interruption: Interruption,
     ) -> None:  # fmt: skip
         self._target = target
         self._log = log
@@ -48,6 +50,7 @@ class Tuner:
         self._folder = folder
         self._cost_model = cost_model
         self._tell = tell
+        self._interruption = interruption
         self._versions = versions()
         self.progress = [
             Progress(task, [Way.of(each, task.operator, task.shape) for each in _worth_tuning(task)]) for task in tasks
@@ -61,8 +64,8 @@ class Tuner:
     def run(self) -> None:
         """Tunes until the trials are used up or no task has anything left to win.
 
-        Raises RemoteError when the last board is lost, TuningLogError when the log cannot be written. Whatever was
-        measured until then is in the log, and another run goes on from there.
+        Raises RemoteError when the last board is lost, TuningLogError when the log cannot be written, KeyboardInterrupt
+        when the end was asked for. Whatever was measured until then is in the log, and another run goes on from there.
         """
         self._remember()
         for progress in self.progress:
@@ -93,7 +96,7 @@ class Tuner:
         """The schedules that are taken without a log: what all others are compared with."""
         for way in progress.ways:
             if way.default_seconds is None:
-                self._tell(self.progress, f"measuring the default of {progress.task.operator}")
+                self._begin(f"measuring the default of {progress.task.operator}")
                 self._measure(progress, way, [way.default])
         fastest = progress.default
         for way in progress.ways:
@@ -113,7 +116,7 @@ class Tuner:
         name = f"{progress.task.operator} {progress.task.shape}"
         if way.search is None and self._settings.warm_start:
             self._measure_seeds(progress, way)
-        self._tell(self.progress, f"drawing candidates for {name}")
+        self._begin(f"drawing candidates for {name}")
         search = self._search(way)
         candidates = search.propose()
         if not candidates:
@@ -121,7 +124,7 @@ class Tuner:
             return
         before, left = progress.best, self._settings.trials - self.trials
         fresh = [candidate for candidate in candidates if candidate.trace not in way.known][:left]
-        self._tell(self.progress, f"measuring {name}")
+        self._begin(f"measuring {name}")
         self._measure(progress, way, [*fresh, *way.contenders()])
         self._measure(progress, way, way.contenders())
         found = [way.known.get(candidate.trace) for candidate in candidates]
@@ -140,8 +143,13 @@ class Tuner:
         )
         seeds = {seed.trace: seed for seed in way.transferred(near) if seed.trace not in way.known}
         if seeds:
-            self._tell(self.progress, f"measuring what was best for kernels like {progress.task.operator}")
+            self._begin(f"measuring what was best for kernels like {progress.task.operator}")
             self._measure(progress, way, list(seeds.values()))
+
+    def _begin(self, step: str) -> None:
+        """Says what comes next, unless the end was asked for."""
+        self._interruption.check()
+        self._tell(self.progress, step)
 
     def _judge(self, progress: Progress, before: float | None) -> None:
         """Whether the task is worth another round."""

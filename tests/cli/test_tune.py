@@ -87,6 +87,23 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(log: Path) -> None:
     assert {record.error for record in records} == {None}
 
 
+def test_an_interrupt_ends_a_run_with_one_line(quantized: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tuning.db"
+    with started(quantized, path, 1000) as process:
+        eventually(lambda: traces(path) >= 3)
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, out) == (130, "")
+    assert err == "intbert: interrupted; what was measured is in the log, and the same command goes on from there\n"
+    _, alive = psutil.wait_procs(children, SECONDS)
+    assert alive == []
+    with open_log(path, read_only=True) as log:
+        assert {record.error for record in log.records()} == {None}, "no build that the interrupt ended is a failure"
+        assert log.summary().cost_models
+    assert traces(path) >= 3
+
+
 def test_compiling_says_what_is_tuned(intbert: Run, quantized: Path, log: Path, tmp_path: Path) -> None:
     result = intbert("compile", quantized, *COMMON, "--log", log, "--output", tmp_path / "tuned")
     assert result.exit_code == 0, result.stderr

@@ -11,6 +11,7 @@ from intbert.rpc.tuning.arguments import Arguments
 from intbert.rpc.tuning.bench import Bench
 from intbert.rpc.tuning.boards import BoardProcess, Place
 from intbert.rpc.tuning.build import Builder
+from intbert.rpc.tuning.interruption import Interruption
 from intbert.targets import get_target
 
 from .kernels import arguments
@@ -26,13 +27,20 @@ def builder() -> Iterator[Builder]:
 
 
 @pytest.fixture
-def new_bench(builder: Builder, tmp_path: Path) -> Iterator[NewBench]:
+def interruption() -> Interruption:
+    """Ends what :func:`new_bench`'s benches measure."""
+    return Interruption()
+
+
+@pytest.fixture
+def new_bench(builder: Builder, interruption: Interruption, tmp_path: Path) -> Iterator[NewBench]:
     """A bench with so many boards."""
     benches: list[Bench] = []
 
     def make(boards: int) -> Bench:
         place = Place(Here(), HERE, wait=0.0, timeout=TIMEOUT)
-        bench = Bench(builder, [BoardProcess(place) for _ in range(boards)], tmp_path, shared=True)
+        processes = [BoardProcess(place) for _ in range(boards)]
+        bench = Bench(builder, processes, tmp_path, shared=True, interruption=interruption)
         benches.append(bench)
         return bench
 
