@@ -93,7 +93,7 @@ def compile_module(module: Any, target: Target) -> Any:
     """TVM's executable of a scheduled Relax module."""
     import tvm
 
-    from ..schedules.intrinsics.fixed_point import lowering_for
+    from ..schedules.intrinsics.lowering import lowering_for
 
     with lowering_for(target.features):
         return tvm.compile(module, target=target.tvm())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..schedules.intrinsics.fixed_point import lowering_for
+from ..schedules.intrinsics.lowering import lowering_for
 from ..targets.target import Target
 from ..targets.toolchain import linker
 

@@ -19,6 +19,7 @@ from tvm.s_tir import Schedule
 
 from ..schedules.attention import ATTENTION_STRATEGIES, AttentionStrategy, AttentionWorkload
 from ..schedules.linear import LINEAR_STRATEGIES, LinearWorkload, weight_layout
+from ..schedules.lookup.operands import lookup_operands
 from ..schedules.real import REAL_STRATEGIES, RealWorkload
 from ..schedules.rows import (
     DUPLICATE_CHANNELS_STRATEGIES,
@@ -39,7 +40,7 @@ from .operators.attention_scores import OperandSigns
 from .operators.duplicate_channels import DuplicateChannels, duplicate_channels_kernel
 from .operators.embedding import Embedding, embedding_kernel
 from .operators.layer_norm import LayerNorm, layer_norm_kernel
-from .operators.linear import Linear, linear_kernel
+from .operators.linear import Linear, WeightOperands, linear_kernel
 from .operators.pooling import FirstToken, MeanPooling, first_token_kernel, mean_pooling_kernel
 from .operators.real.operator import Extents, RealOperator
 from .operators.tanh import Tanh, tanh_kernel
@@ -184,9 +185,17 @@ def define(operator: Operator, shape: Shape) -> Definition:
 def parameters(operator: Operator, shape: Shape) -> list[NDArray[Any]]:
     """The constants of ``operator`` as its kernel for ``shape`` reads them."""
     if isinstance(operator, Linear):
-        layout = weight_layout(shape.features, operator.channels, operator.inputs)
-        return operator.parameters(layout, shape.zero_point)
+        return operator.parameters(weight_operands(operator, shape.features, shape.zero_point), shape.zero_point)
     return operator.parameters()
+
+
+def weight_operands(operator: Linear, features: frozenset[str], zero_point: int) -> WeightOperands:
+    """How the weight of ``operator`` lies in memory: the same for every length."""
+    levels = operator.levels
+    lookup = levels and lookup_operands(
+        features, zero_point != 0, levels, operator.channels, operator.inputs, operator.reach
+    )
+    return lookup or weight_layout(features, operator.channels, operator.inputs)
 
 
 def structure(operator: Operator) -> Hashable:
@@ -215,14 +224,14 @@ def _of_one_kernel(
 
 @define.register
 def _(operator: Linear, shape: Shape) -> Definition:
-    layout = weight_layout(shape.features, operator.channels, operator.inputs)
-    kernel = linear_kernel(operator, shape.rows, layout, shape.zero_point, shape.output_zero_point)
+    operands = weight_operands(operator, shape.features, shape.zero_point)
+    kernel = linear_kernel(operator, shape.rows, operands, shape.zero_point, shape.output_zero_point)
     packing = operator.packing
     workload = LinearWorkload(
         shape.rows,
         operator.channels,
         operator.inputs,
-        layout,
+        operands,
         shape.zero_point != 0,
         shape.lanes,
         None if packing is None else chunk_length(operator.weight.size),

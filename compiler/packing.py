@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import QuantizedModelError
+from ..schedules.lookup.format import WeightLevels
 
 GROUP = 8
 """Values are padded to a multiple of this, so that every plane is whole bytes."""
@@ -61,6 +62,11 @@ class Packing:
     def offset(self) -> int:
         """The value of code 0."""
         return -self.limit
+
+    @property
+    def levels(self) -> WeightLevels:
+        """All its values."""
+        return WeightLevels(2**self.bits if self.mid_rise else 2**self.bits - 1, self.step, self.offset)
 
     def check(self, values: NDArray[Any]) -> None:
         """Raises QuantizedModelError unless the ``values`` are int8 and every one has a code."""

@@ -98,7 +98,7 @@ def values_stages(
         total = accumulator[b, h, i, d]
         if value_sum is not None:
             total = total + value_sum[b, h, d] * OFFSET
-        narrow = requantize_expression(total + rounding, shift, multiplier, output, *zero_point)
+        narrow = requantize_expression(total + rounding, shift, multiplier.astype("int16"), output, *zero_point)
         return ex.store_narrow(narrow, output_zero_point)
 
     return te.compute((batch * length, heads * head_dim), element, name="context")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,7 @@ class Quantized:
         quantized = requantize_expression(rounded, shift, multiplier, self.requantize.output, *scalars)
         if not limits:
             return quantized
-        low, limit = (value.astype("int16") for value in limits)
+        low, limit = limits
         return ex.maximum(ex.minimum(quantized, limit), low)
 
 
@@ -253,10 +253,15 @@ class Logits:
         return rounded
 
 
-def channel_arrays(epilogue: Epilogue, channels: int) -> list[NDArray[np.int32]]:
-    """The per-channel arrays (shift, multiplier, or also low, limit) as kernels read them, each [channels]."""
+def channel_arrays(epilogue: Epilogue, channels: int) -> list[NDArray[Any]]:
+    """The per-channel arrays as kernels read them, each [channels]: int32 shifts, int16 multipliers, or also the
+    int16 limits (low, high)."""
     if epilogue.requantize is None:
         return []
     ranges = epilogue.ranges if isinstance(epilogue, Quantized) else None
-    arrays = [epilogue.requantize.shift, epilogue.requantize.multiplier, *([] if ranges is None else ranges)]
-    return [np.ascontiguousarray(np.broadcast_to(array, (channels,)).astype(np.int32)) for array in arrays]
+    arrays = [
+        epilogue.requantize.shift.astype(np.int32),
+        epilogue.requantize.multiplier.astype(np.int16),
+        *([] if ranges is None else ranges.astype(np.int16)),
+    ]
+    return [np.ascontiguousarray(np.broadcast_to(array, (channels,))) for array in arrays]

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from tvm import te, tirx
 
 from ...schedules.intrinsics.fixed_point import rounding_multiply_high
+from ...schedules.intrinsics.saturation import saturate_int16 as saturate
 
 Expr: TypeAlias = Any
 """A TIR expression; TVM's operators are not typed."""
@@ -57,7 +58,7 @@ def leading_zeros(value: Expr) -> Expr:
 
 def saturate_int16(value: Expr) -> Expr:
     """int32 to int16 with saturation (vpmovsdw, vpackssdw, sqxtn)."""
-    return clamp(value, -(2**15), 2**15 - 1).astype("int16")
+    return saturate(value)
 
 
 def saturating_add_int16(a: Expr, b: Expr) -> Expr:

@@ -6,14 +6,15 @@ Where the ISA multiplies unsigned by signed bytes (x86), memory holds narrow act
 kernel's bias then contains ``-128 * sum_k weight[n, k]``, so that the sum is the same integer.
 
 Weights of fewer than 8 bits lie in the artifact packed, in the order of the micro-kernel's layout; the kernel unpacks
-them first, and all that follows is the same.
+them first, and all that follows is the same. Or, those of the fewest bits, as indices into tables (see
+:mod:`~intbert.schedules.lookup`): another way to the same sums.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,20 @@ from tvm import te
 
 from ...errors import BoundsError
 from ...schedules.layout import PackedLayout
+from ...schedules.lookup.format import WeightLevels
+from ...schedules.lookup.operands import LookupOperands
 from ..packing import Packing
 from . import expressions as ex
 from .epilogues import Epilogue, channel_arrays
 from .fixed_point import NARROW_LIMIT, Int64Array, by_rows, exact_product
 from .interval import Interval
+from .lookup import lookup_products
+from .products import Products
 from .unpack import AddedColumns, weight_stage
 from .value_range import NARROW, Range
 
+WeightOperands: TypeAlias = PackedLayout | LookupOperands
+"""How a kernel reads the weight."""
 CHANNEL_ARRAYS = ("shift", "multiplier", "low", "limit")
 OFFSET = 128
 """What unsigned dot products add to the activations."""
@@ -69,7 +76,18 @@ class Linear:
     def structure(self) -> Hashable:
         """What is compiled into its kernel, beside the shape."""
         added = None if self.added is None else len(self.added.columns)
-        return self.epilogue.kind, self.weight.shape, self.packing, self.gain, added
+        reach = None if self.levels is None else self.reach
+        return self.epilogue.kind, self.weight.shape, self.packing, self.gain, added, reach
+
+    @property
+    def levels(self) -> WeightLevels | None:
+        """The values of the packed weight; None where it is int8, or not all of it is packed."""
+        return None if self.packing is None or self.added is not None else self.packing.levels
+
+    @property
+    def reach(self) -> int:
+        """The largest magnitude of an activation, its zero point included."""
+        return max(-self.input_range.low, self.input_range.limit)
 
     @property
     def channels(self) -> int:
@@ -114,11 +132,15 @@ class Linear:
         requantize = self.epilogue.requantize
         return bias if requantize is None else bias + requantize.rounding_bias()
 
-    def parameters(self, layout: PackedLayout, zero_point: int) -> list[NDArray[Any]]:
+    def parameters(self, operands: WeightOperands, zero_point: int) -> list[NDArray[Any]]:
         """The kernel's constants in the order of its arguments."""
-        arrays = self._stored_weight(layout)
-        arrays.append(self.kernel_bias(zero_point).astype(np.int32))
-        arrays += channel_arrays(self.epilogue, self.channels)
+        if isinstance(operands, LookupOperands):
+            # The tables are of the activations without their zero point.
+            stored = [operands.layout.pack(self._packed_values())]
+            bias = self.kernel_bias(0) - operands.bias * self.gain
+        else:
+            stored, bias = self._stored_weight(operands), self.kernel_bias(zero_point)
+        arrays = [*stored, bias.astype(np.int32), *channel_arrays(self.epilogue, self.channels)]
         if scalars := self.epilogue.scalars():
             arrays.append(np.array(scalars, np.int32))
         return arrays
@@ -130,36 +152,32 @@ class Linear:
         return arrays if self.added is None else [*arrays, self.added.values, self.added.index(self.inputs)]
 
 
-def linear_kernel(linear: Linear, rows: int, layout: PackedLayout, zero_point: int, output_zero_point: int) -> Any:
+def linear_kernel(linear: Linear, rows: int, operands: WeightOperands, zero_point: int, output_zero_point: int) -> Any:
     """The unscheduled PrimFunc: arguments x, parameters..., [residual], output.
 
-    Blocks: ``accumulator`` (the reduction) and ``output`` (the epilogue); ``weight`` before them, where it is packed.
+    Blocks: ``accumulator`` (the reduction) and ``output`` (the epilogue); before them ``weight``, where it is packed,
+    or ``table``, where it is indices.
     """
-    n, k = linear.channels, linear.inputs
+    n = linear.channels
     epilogue = linear.epilogue
-    x = te.placeholder((rows, k), "uint8" if zero_point else "int8", name="x")
-    stored = weight_stage(linear.packing, linear.gain, linear.added, layout, n, k)
-    weight = stored.weight
+    x = te.placeholder((rows, linear.inputs), "uint8" if zero_point else "int8", name="x")
+    products = (
+        lookup_products(x, operands, linear.gain)
+        if isinstance(operands, LookupOperands)
+        else _dot_products(x, linear, operands)
+    )
     bias = te.placeholder((n,), "int32", name="bias")
-    channel_count = len(channel_arrays(epilogue, n))
-    channel = [te.placeholder((n,), "int32", name=name) for name in CHANNEL_ARRAYS[:channel_count]]
+    arrays = channel_arrays(epilogue, n)
+    channel = [
+        te.placeholder((n,), str(array.dtype), name=name) for name, array in zip(CHANNEL_ARRAYS, arrays, strict=False)
+    ]
     scalar_count = len(epilogue.scalars())
     scalars = te.placeholder((max(scalar_count, 1),), "int32", name="scalars")
     residual = te.placeholder((rows, n), "int16", name="residual")
 
-    reduction = te.reduce_axis((0, k), "reduction")
-    accumulator = te.compute(
-        (rows, n),
-        lambda i, j: te.sum(
-            x[i, reduction].astype("int32") * weight[layout.index(j, reduction)].astype("int32"),
-            axis=reduction,
-        ),
-        name="accumulator",
-    )
-
     def element(i: Any, j: Any) -> ex.Expr:
         value = epilogue.expression(
-            accumulator[i, j] + bias[j],
+            products.sum(i, j) + bias[j],
             [array[j] for array in channel],
             [scalars[index] for index in range(scalar_count)],
             residual[i, j] if epilogue.takes_residual else None,
@@ -167,9 +185,24 @@ def linear_kernel(linear: Linear, rows: int, layout: PackedLayout, zero_point: i
         return ex.store_narrow(value, output_zero_point) if epilogue.output_dtype == "int8" else value
 
     output = te.compute((rows, n), element, name="output")
-    arguments = [x, *stored.arguments, bias, *channel]
+    arguments = [x, *products.weight, bias, *channel]
     if scalar_count:
         arguments.append(scalars)
     if epilogue.takes_residual:
         arguments.append(residual)
     return te.create_prim_func([*arguments, output])
+
+
+def _dot_products(x: Any, linear: Linear, layout: PackedLayout) -> Products:
+    n, k = linear.channels, linear.inputs
+    stored = weight_stage(linear.packing, linear.gain, linear.added, layout, n, k)
+    reduction = te.reduce_axis((0, k), "reduction")
+    accumulator = te.compute(
+        (x.shape[0], n),
+        lambda i, j: te.sum(
+            x[i, reduction].astype("int32") * stored.weight[layout.index(j, reduction)].astype("int32"),
+            axis=reduction,
+        ),
+        name="accumulator",
+    )
+    return Products(stored.arguments, lambda i, j: accumulator[i, j])

@@ -90,10 +90,12 @@ def requantize_expression(
 ) -> ex.Expr:
     """TE: ``rounded`` is the int32 accumulator with bias and rounding already added; the result is int16.
 
+    ``shift`` is int32, ``multiplier`` int16.
+
     ``scalars`` are the output range's.
     """
     lanes = ex.saturate_int16(rounded >> shift)
-    return output.expression(ex.rounding_multiply_high(lanes, multiplier.astype("int16")), *scalars)
+    return output.expression(ex.rounding_multiply_high(lanes, multiplier), *scalars)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,13 @@ ours: TVM vectorizes it like an addition, and when it lowers intrinsics the rule
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from tvm import ir, tirx
 from tvm.ir import _ffi_api as ir_ffi
 from tvm.tirx.op import register_intrin_lowering
+
+from .lowering import features_of_the_cpu
 
 NAME = "intbert.rounding_multiply_high"
 
@@ -23,18 +22,6 @@ X86_BY_LANES = {
     ("avx2", 8): "llvm.x86.ssse3.pmul.hr.sw.128",
 }
 NEON_LANES = (4, 8)
-
-_features: ContextVar[frozenset[str]] = ContextVar("features", default=frozenset())
-
-
-@contextmanager
-def lowering_for(features: frozenset[str]) -> Iterator[None]:
-    """While it is open, TVM lowers our intrinsics for a CPU with these canonical features."""
-    token = _features.set(features)
-    try:
-        yield
-    finally:
-        _features.reset(token)
 
 
 def rounding_multiply_high(a: Any, b: Any) -> Any:
@@ -55,7 +42,7 @@ def _lower(call: Any) -> Any:
     dtype = str(call.ty.dtype)
     lanes = int(dtype.partition("x")[2] or 1)
     a, b = call.args
-    instruction = _instruction(_features.get(), lanes)
+    instruction = _instruction(features_of_the_cpu(), lanes)
     if instruction is not None:
         return tirx.call_llvm_pure_intrin(dtype, instruction, a, b)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from ..lookup.kernels import LOOKUP_KERNELS
 from ..micro_kernels import MICRO_KERNELS, DotProduct
 from ..strategy import Strategy
 from .amx import AmxLinear
 from .dot_product import DotProductLinear
+from .lookup import LookupLinear
 from .plain import PlainLinear
 from .register_tile import RegisterTileLinear
 from .workload import LinearWorkload, activation_zero_point, weight_layout
 
 LINEAR_STRATEGIES: tuple[Strategy[LinearWorkload], ...] = (
+    *(LookupLinear(kernel) for kernel in LOOKUP_KERNELS),
     AmxLinear(),
     *(
         DotProductLinear(micro_kernel) if isinstance(micro_kernel, DotProduct) else RegisterTileLinear(micro_kernel)

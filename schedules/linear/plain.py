@@ -9,6 +9,7 @@ from functools import partial
 from tvm.s_tir import Schedule
 
 from ..choices import choose_tiles
+from ..lookup.operands import LookupOperands
 from ..strategy import Sketch, Strategy
 from .blocking import begin
 from .workload import LinearWorkload
@@ -23,7 +24,7 @@ class PlainLinear(Strategy[LinearWorkload]):
         return "plain"
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
-        return None
+        return "the weight is indices of tables" if isinstance(workload.layout, LookupOperands) else None
 
     def sketches(self, workload: LinearWorkload) -> Sequence[Sketch]:
         return [Sketch("row by row", partial(self._apply, workload))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..layout import ROW_MAJOR, PackedLayout
+from ..lookup.operands import LookupOperands
 from ..micro_kernels import MICRO_KERNELS
 
 UNSIGNED_ZERO_POINT = 128
@@ -12,12 +13,12 @@ UNSIGNED_ZERO_POINT = 128
 
 @dataclass(frozen=True)
 class LinearWorkload:
-    """``output[rows, channels]`` from ``inputs`` inputs, the weight packed in ``layout``."""
+    """``output[rows, channels]`` from ``inputs`` inputs, the weight packed in ``layout``, or indices of tables."""
 
     rows: int
     channels: int
     inputs: int
-    layout: PackedLayout
+    layout: PackedLayout | LookupOperands
     unsigned: bool
     """Whether memory holds the activations as uint8 with zero point 128."""
     lanes: int

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import tvm
-from intbert.compiler.kernels import Kernel, Shape, build_kernel
+from intbert.compiler.kernels import Kernel, Shape, build_kernel, weight_operands
 from intbert.compiler.operators.epilogues import Activated, Epilogue, Logits, Quantized, ResidualAdd
 from intbert.compiler.operators.gelu import Gelu
 from intbert.compiler.operators.linear import Linear
 from intbert.compiler.operators.requantize import Narrow, Requantize, Rescale
 from intbert.compiler.operators.value_range import NARROW, WIDE, Range
-from intbert.schedules.intrinsics.fixed_point import lowering_for
-from intbert.schedules.linear import activation_zero_point, weight_layout
+from intbert.schedules.intrinsics.lowering import lowering_for
+from intbert.schedules.linear import activation_zero_point
 from intbert.targets import get_target
 from intbert.targets.target import Target
 from numpy.typing import NDArray
@@ -107,12 +107,12 @@ class Compiled:
 def arguments(linear: Linear, x: Array, residual: Array | None, target: Target) -> list[Array]:
     """What a kernel takes, as memory holds it; the last one is the output."""
     zero_point = activation_zero_point(target.features)
-    layout = weight_layout(target.features, linear.channels, linear.inputs)
+    operands = weight_operands(linear, target.features, zero_point)
     narrow = "uint8" if zero_point else "int8"
     dtype = narrow if linear.epilogue.output_dtype == "int8" else linear.epilogue.output_dtype
     return [
         (x + zero_point).astype(narrow),
-        *linear.parameters(layout, zero_point),
+        *linear.parameters(operands, zero_point),
         *([] if residual is None else [residual.astype(np.int16)]),
         # Every byte of the output must be written: what it held before may not show.
         np.full((len(x), linear.channels), 77, dtype),

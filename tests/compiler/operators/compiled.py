@@ -12,7 +12,7 @@ import pytest
 import tvm
 from intbert.compiler.graph import Operator
 from intbert.compiler.kernels import Shape, build_kernel, structure
-from intbert.schedules.intrinsics.fixed_point import lowering_for
+from intbert.schedules.intrinsics.lowering import lowering_for
 from intbert.schedules.linear import activation_zero_point
 from intbert.schedules.vectors import int16_lanes, vector_width
 from intbert.targets import get_target

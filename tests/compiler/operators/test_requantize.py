@@ -66,7 +66,7 @@ every_range = pytest.mark.parametrize("output", RANGES.values(), ids=list(RANGES
 @cache
 def requantize_to(output: Range) -> Callable[..., ex.Expr]:
     def expression(q: ex.Expr, rounding: ex.Expr, shift: ex.Expr, multiplier: ex.Expr, *zero: ex.Expr) -> ex.Expr:
-        return requantize_expression(q + rounding, shift, multiplier, output, *zero)
+        return requantize_expression(q + rounding, shift, multiplier.astype("int16"), output, *zero)
 
     return expression
 

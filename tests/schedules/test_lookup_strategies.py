@@ -1,0 +1,180 @@
+"""Every strategy of table look-up that this machine can run: the oracle's bytes; none where dot products win."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import tvm
+from intbert.compiler.kernels import Alternative, Shape, alternatives
+from intbert.compiler.operators.fixed_point import WIDE_LIMIT
+from intbert.compiler.operators.linear import Linear
+from intbert.compiler.operators.value_range import Range
+from intbert.compiler.packing import Packing
+from intbert.schedules.linear import activation_zero_point
+from intbert.schedules.lookup.kernels import LOOKUP_KERNELS
+from intbert.schedules.lookup.operands import lookup_operands
+from intbert.schedules.space import all_sketches
+from intbert.targets import get_target
+from intbert.targets.target import Target
+
+from .linear_cases import EPILOGUES, arguments, as_integers, compile_functions, layer, lesser_host
+
+CPUS: dict[str, tuple[str, ...]] = {
+    "avx512_vpermb": ("x86-64-v4", "avx2", "avx512", "avx512_vnni", "avx512_vbmi"),
+    "avx512_vpermw": ("x86-64-v4", "avx2", "avx512", "avx512_vnni"),
+}
+"""Strategy -> the CPU that gets it."""
+PACKINGS = {
+    "binary": (Packing(1, mid_rise=True), 64),
+    "ternary": (Packing(2), 64),
+    "quaternary": (Packing(2, mid_rise=True), 32),
+}
+"""Weights, and the power of two that they are multiplied by."""
+CASES = [
+    ("avx512_vpermb", "binary", 7),
+    ("avx512_vpermb", "binary", 31),
+    ("avx512_vpermb", "ternary", 7),
+    ("avx512_vpermb", "quaternary", 7),
+    ("avx512_vpermw", "binary", 7),
+    ("avx512_vpermw", "binary", 127),
+]
+"""(strategy, weights, the activations' largest magnitude)."""
+CHANNELS, INPUTS = 192, 256
+every_case = pytest.mark.parametrize(("strategy", "weights", "reach"), CASES)
+
+
+def cpu(strategy: str) -> Target:
+    """This machine, with no more features than make the compiler choose ``strategy``."""
+    name, *features = CPUS[strategy]
+    if lacking := sorted(set(features) - get_target("host").features):
+        pytest.skip(f"this CPU lacks {', '.join(lacking)}")
+    return lesser_host(name, *features)
+
+
+def linear(weights: str, reach: int, channels: int, inputs: int, epilogue: str, pattern: str = "random") -> Linear:
+    """A layer whose weights are random, or all of them the largest or the smallest."""
+    packing, gain = PACKINGS[weights]
+    values = np.array(packing.levels.values())
+    chosen = {"random": values, "largest": values[-1:], "smallest": values[:1]}[pattern]
+    weight = np.random.default_rng(channels).choice(chosen, (channels, inputs)) * gain
+    return replace(
+        layer(channels, inputs, epilogue),
+        weight=weight.astype(np.int8),
+        packing=packing,
+        gain=gain,
+        input_range=Range(-reach, reach),
+    )
+
+
+def way(of: Linear, rows: int, target: Target) -> Alternative:
+    zero_point = activation_zero_point(target.features)
+    return alternatives(of, Shape(1, rows, rows, of.inputs, zero_point, zero_point, target.features))[0]
+
+
+@cache
+def compiled(strategy: str, weights: str, reach: int, rows: int, channels: int, inputs: int, epilogue: str):
+    target = cpu(strategy)
+    found = way(linear(weights, reach, channels, inputs, epilogue), rows, target)
+    assert found.strategy.name == strategy
+    return compile_functions({"main": found.finish(found.default())}, target), target
+
+
+def assert_oracle(
+    executable, target: Target, weights: str, reach: int, rows: int, channels: int, inputs: int, epilogue: str
+) -> None:
+    random = np.random.default_rng(rows)
+    for pattern in ("random", "largest", "smallest"):
+        of = linear(weights, reach, channels, inputs, epilogue, pattern)
+        for x in (
+            random.integers(-reach, reach + 1, (rows, inputs)),
+            np.full((rows, inputs), reach),
+            np.full((rows, inputs), -reach),
+            np.where(np.indices((rows, inputs)).sum(axis=0) % 2, reach, -reach),
+        ):
+            residual = random.integers(-WIDE_LIMIT, WIDE_LIMIT + 1, (rows, channels))
+            residual = residual if of.epilogue.takes_residual else None
+            memory = [tvm.runtime.tensor(array) for array in arguments(of, x, residual, target)]
+            executable["main"](*memory)
+            np.testing.assert_array_equal(
+                as_integers(of, memory[-1].numpy(), target), of.oracle(x, residual), f"weights {pattern}"
+            )
+
+
+def test_every_strategy_is_tested() -> None:
+    assert {kernel.name for kernel in LOOKUP_KERNELS} == set(CPUS) == {strategy for strategy, _, _ in CASES}
+
+
+@every_case
+@pytest.mark.parametrize("rows", [1, 3, 8, 32, 40])
+def test_rows(strategy: str, weights: str, reach: int, rows: int) -> None:
+    case = weights, reach, rows, CHANNELS, INPUTS, "narrow"
+    assert_oracle(*compiled(strategy, *case), *case)
+
+
+@every_case
+@pytest.mark.parametrize("epilogue", [name for name in EPILOGUES if name != "narrow"])
+def test_epilogues(strategy: str, weights: str, reach: int, epilogue: str) -> None:
+    case = weights, reach, 16, CHANNELS, INPUTS, epilogue
+    assert_oracle(*compiled(strategy, *case), *case)
+
+
+@every_case
+@pytest.mark.parametrize(("channels", "inputs"), [(384, 1536), (768, 48), (1056, 80)], ids=str)
+def test_shapes(strategy: str, weights: str, reach: int, channels: int, inputs: int) -> None:
+    """More groups than one pass, and than int16 accumulators take; groups and fields that are filled up."""
+    case = weights, reach, 16, channels, inputs, "narrow"
+    assert_oracle(*compiled(strategy, *case), *case)
+
+
+@pytest.mark.parametrize("inputs", [33, 77, 251])
+def test_inputs_that_are_no_whole_groups(inputs: int) -> None:
+    case = "binary", 127, 8, 1024, inputs, "narrow"
+    assert_oracle(*compiled("avx512_vpermw", *case), *case)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "weights", "reach"), [("avx512_vpermb", "binary", 7), ("avx512_vpermw", "binary", 127)]
+)
+@pytest.mark.parametrize("rows", [8, 64])
+def test_every_sketch_computes_the_same(strategy: str, weights: str, reach: int, rows: int) -> None:
+    target, case = cpu(strategy), (weights, reach, rows, CHANNELS, INPUTS, "narrow")
+    found = way(linear(weights, reach, CHANNELS, INPUTS, "narrow"), rows, target)
+    for sketch in all_sketches(found.strategy, found.kernel, found.workload):
+        assert_oracle(compile_functions({"main": found.finish(sketch)}, target), target, *case)
+
+
+ALL = frozenset(CPUS["avx512_vpermb"][1:])
+
+
+@pytest.mark.parametrize(
+    ("features", "weights", "reach", "shape"),
+    [
+        (ALL | {"amx_int8"}, "binary", 7, (768, 768)),
+        (frozenset({"neon", "i8mm"}), "quaternary", 127, (768, 768)),
+        (ALL, "quaternary", 127, (768, 768)),
+        (ALL, "binary", 7, (2, 768)),
+        (frozenset(), "binary", 7, (768, 768)),
+    ],
+    ids=["matrix-unit", "matrix-instructions", "few-weights-an-index", "few-channels", "no-vectors"],
+)
+def test_dot_products_where_they_are_cheaper(
+    features: frozenset[str], weights: str, reach: int, shape: tuple[int, int]
+) -> None:
+    levels = PACKINGS[weights][0].levels
+    assert lookup_operands(features, activation_zero_point(features) != 0, levels, *shape, reach) is None
+
+
+def test_kernels_of_other_reaches_are_others() -> None:
+    """Tables are made for activations of a certain magnitude: layers that differ in it share no kernel."""
+    assert linear("binary", 7, 64, 64, "narrow").structure != linear("binary", 3, 64, 64, "narrow").structure
+
+
+def test_the_plain_loops_do_not_read_indices() -> None:
+    target = cpu("avx512_vpermb")
+    of = linear("binary", 7, CHANNELS, INPUTS, "narrow")
+    zero_point = activation_zero_point(target.features)
+    found = alternatives(of, Shape(1, 8, 8, INPUTS, zero_point, zero_point, target.features))
+    assert [each.strategy.name for each in found] == ["avx512_vpermb"]
