@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .intrinsics import neon
+from .intrinsics import neon_sdot, neon_smmla, neon_smull
 from .intrinsics.avx2 import register_sign_multiply
+from .intrinsics.neon_packing import VECTORS, register_row_packing
+from .intrinsics.neon_tile import VECTOR_BYTES
+from .intrinsics.packing import WORDS, PackingCopies
 from .intrinsics.vnni import register_vnni
 from .layout import PackedLayout
 from .vectors import divisors, widest_divisor
@@ -35,6 +38,9 @@ class DotProduct:
     """Instructions that bring a row's activations to a register; for an n_block of weights it is one."""
     register: Callable[[], str]
     """Registers the tensor intrinsic and returns its name."""
+    copies: PackingCopies = WORDS
+    """How attention packs its keys and values."""
+    packed_rows: None = None
 
     @property
     def step(self) -> int:
@@ -51,6 +57,34 @@ class DotProduct:
         fitting = _tiles(rows, channels // self.layout.n_block, self.most_accumulators)
         best = sorted(fitting, key=lambda tile: (self.row_cost * tile[0] + tile[1]) / (tile[0] * tile[1]))
         return _first(self.register_tile(rows, channels), best)
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """How a register tile reads activations that were packed before: rows side by side, so that one load feeds many
+    multiplications."""
+
+    layout: PackedLayout
+    """Of the activations [rows, inputs]; a tile has one block of rows, or several."""
+    register: Callable[[int, int, int], str]
+    """As :attr:`RegisterTile.register`."""
+
+    @property
+    def step(self) -> int:
+        """Inputs that are packed together; the workload's are a multiple of them."""
+        return VECTOR_BYTES
+
+    def fits(self, rows: int, inputs: int) -> bool:
+        """Whether activations of this shape can be packed without padding."""
+        return rows % self.layout.n_block == 0 and inputs % self.step == 0
+
+    def register_tiles(self, blocks: int) -> tuple[tuple[int, int], ...]:
+        """The tiles (rows, n_blocks) worth trying for ``blocks`` n_blocks of channels, the best first."""
+        return ((self.layout.n_block, 1),)
+
+    def register_copy(self) -> str:
+        """Registers the tensor intrinsic that packs one block of rows and :attr:`step` inputs; its name."""
+        return register_row_packing(self.layout)
 
 
 @dataclass(frozen=True)
@@ -72,6 +106,10 @@ class RegisterTile:
     """Vectors of weights that one pass of the loop loads for an n_block; of a row it loads one."""
     register: Callable[[int, int, int], str]
     """Registers the tensor intrinsic for (rows, n_blocks, inputs) and returns its name."""
+    packed_rows: PackedRows | None = None
+    """The way to read packed activations, if there is one; it is the better one."""
+    copies: PackingCopies = VECTORS
+    """How attention packs its keys and values."""
 
     def register_tile(self, rows: int, channels: int) -> tuple[int, int]:
         """The register tile (rows, n_blocks) for an output of ``rows`` x ``channels``."""
@@ -132,26 +170,40 @@ MICRO_KERNELS: tuple[MicroKernel, ...] = (
         register=register_sign_multiply,
     ),
     RegisterTile(
+        name="neon_i8mm",
+        feature="i8mm",
+        layout=neon_smmla.LAYOUT,
+        unsigned=False,
+        step=VECTOR_BYTES,
+        rows=8,
+        blocks=8,
+        loads=4,
+        register=neon_smmla.register_smmla,
+        packed_rows=PackedRows(neon_smmla.ROWS, neon_smmla.register_packed_smmla),
+    ),
+    RegisterTile(
         name="neon_dotprod",
         feature="dotprod",
-        layout=neon.SDOT_LAYOUT,
+        layout=neon_sdot.LAYOUT,
         unsigned=False,
-        step=neon.VECTOR_BYTES,
+        step=VECTOR_BYTES,
         rows=4,
         blocks=12,
         loads=8,
-        register=neon.register_sdot,
+        register=neon_sdot.register_sdot,
+        packed_rows=PackedRows(neon_sdot.ROWS, neon_sdot.register_packed_sdot),
     ),
     RegisterTile(
         name="neon",
         feature="neon",
-        layout=neon.SMULL_LAYOUT,
+        layout=neon_smull.LAYOUT,
         unsigned=False,
-        step=neon.VECTOR_BYTES,
+        step=VECTOR_BYTES,
         rows=4,
         blocks=4,
         loads=4,
-        register=neon.register_smull,
+        register=neon_smull.register_smull,
+        packed_rows=PackedRows(neon_smull.ROWS, neon_smull.register_packed_smull),
     ),
 )
 """Best first."""

@@ -11,6 +11,7 @@ from tvm.s_tir import Schedule
 
 from ..choices import choose_tiles
 from ..intrinsics import amx
+from ..intrinsics.packing import WORDS
 from ..rewrite import wrap_body_of_outer_loop
 from ..strategy import Sketch, missing, not_a_multiple
 from ..vectors import vector_width, widest_divisor
@@ -95,7 +96,7 @@ class AmxAttention(AttentionStrategy):
         sch.parallel(sch.fuse(batch, head))
         sch.vectorize(lane)
         vectorize_softmax(sch, workload)
-        tensorize_packing(sch, amx.LAYOUT)
+        tensorize_packing(sch, amx.LAYOUT, WORDS)
         scores, context = columns
         self._tensorize_product(sch, "scores", score_tiles, (rows, scores), _scores(workload))
         self._tensorize_product(sch, "context_accumulator", value_tiles, (rows, context), _values(workload))

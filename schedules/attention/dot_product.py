@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import TypeAlias
@@ -12,12 +12,13 @@ from typing import TypeAlias
 from tvm.s_tir import Schedule
 
 from ..choices import choose_tiles, choose_vectors
-from ..micro_kernels import MicroKernel
+from ..micro_kernels import MicroKernel, PackedRows
 from ..strategy import Sketch, missing, not_a_multiple
-from ..tiles import tensorize_tile
+from ..tiles import tensorize_row_packing, tensorize_tile
 from ..vectors import vector_width, widest_divisor
 from .stages import (
     lay_out_operands,
+    lay_out_rows,
     place_softmax,
     split_row_reductions,
     tensorize_packing,
@@ -40,6 +41,8 @@ class Plan:
 
     scores: Tile
     context: Tile
+    packed_rows: PackedRows | None = None
+    """How the queries and the probabilities are packed, if they are."""
     columns_outside: bool = False
     """Whether a block of columns is computed for all rows before the next one, rather than a row for all columns."""
     rows_together: bool = False
@@ -54,7 +57,8 @@ class Plan:
         """In words."""
         scores, context = (f"{rows} x {blocks * n_block}" for rows, blocks in (self.scores, self.context))
         outside = "columns" if self.columns_outside else "rows"
-        return f"scores {scores}, context {context}, {outside} outside{', rows together' * self.rows_together}"
+        notes = ", packed rows" * (self.packed_rows is not None) + ", rows together" * self.rows_together
+        return f"scores {scores}, context {context}, {outside} outside{notes}"
 
 
 @dataclass(frozen=True)
@@ -92,17 +96,35 @@ class DotProductAttention(AttentionStrategy):
         # Both lists begin with the best.
         pairs = sorted(product(scores, context), key=lambda tiles: scores.index(tiles[0]) + context.index(tiles[1]))
         others = [
-            Plan(tiles[0], tiles[1], columns_outside, rows_together)
+            Plan(tiles[0], tiles[1], columns_outside=columns_outside, rows_together=rows_together)
             for tiles in pairs
             for columns_outside in (False, True)
             for rows_together in (False, True)
         ]
-        return list(dict.fromkeys([Plan(first, last), *others]))[:MOST_SKETCHES]
+        best = [self._with_packed_rows(workload, Plan(first, last, rows_together=each)) for each in (False, True)]
+        return list(dict.fromkeys([*best, Plan(first, last), *others]))[:MOST_SKETCHES]
+
+    def _with_packed_rows(self, workload: AttentionWorkload, plan: Plan) -> Plan:
+        """``plan`` with queries and probabilities packed, where that pays, and the tiles that read them."""
+        packed_rows = self.micro_kernel.packed_rows
+        if packed_rows is None or not all(
+            packed_rows.fits(workload.length, inputs) for inputs in (workload.head_dim, workload.length)
+        ):
+            return plan
+        # The softmax writes vectors of probabilities: rows that lie in shorter pieces would be written byte by byte.
+        if packed_rows.layout.k_block % workload.lanes:
+            return plan
+        tile, *_ = packed_rows.register_tiles(1)
+        return replace(plan, scores=tile, context=tile, packed_rows=packed_rows)
 
     def _apply(self, workload: AttentionWorkload, plan: Plan, sch: Schedule) -> None:
         layout = self.micro_kernel.layout
         lay_out_operands(sch, layout)
-        sch.compute_inline(sch.get_sblock("query"))
+        packed_rows = plan.packed_rows
+        if packed_rows is None:
+            sch.compute_inline(sch.get_sblock("query"))
+        else:
+            lay_out_rows(sch, packed_rows.layout)
         sch.compute_inline(sch.get_sblock("corrected_scores" if self.micro_kernel.unsigned else "value_rows"))
         split_row_reductions(sch, workload)
         row, channel = sch.get_loops(sch.get_sblock("context"))
@@ -119,6 +141,8 @@ class DotProductAttention(AttentionStrategy):
         place_softmax(sch, block, plan.rows_together)
         for name in ("scores", "offset_query") if self.micro_kernel.unsigned else ("scores",):
             sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
+        if packed_rows is not None:
+            sch.compute_at(sch.get_sblock("query"), block, preserve_unit_loops=True)
         for name in ("key_sum", "key") if self.micro_kernel.unsigned else ("value_sum", "key"):
             sch.compute_at(sch.get_sblock(name), head, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("value"), head, preserve_unit_loops=True)
@@ -128,12 +152,11 @@ class DotProductAttention(AttentionStrategy):
         if not self.micro_kernel.unsigned:
             vectorize_value_sum(sch, workload)
         vectorize_softmax(sch, workload)
-        tensorize_packing(sch, layout)
-        for name, tile, inputs in (
-            ("scores", plan.scores, workload.head_dim),
-            ("context_accumulator", plan.context, workload.length),
-        ):
-            tensorize_product(sch, self.micro_kernel, name, tile, inputs, plan.columns_outside)
+        tensorize_packing(sch, layout, self.micro_kernel.copies)
+        if packed_rows is not None:
+            tensorize_row_packing(sch, packed_rows, sch.get_sblock("query"))
+        for name, inputs in (("scores", workload.head_dim), ("context_accumulator", workload.length)):
+            self._tensorize_product(sch, name, plan, inputs)
 
     def _vectorize_offset(self, sch: Schedule, workload: AttentionWorkload) -> None:
         name = "offset_query" if self.micro_kernel.unsigned else "offset_probabilities"
@@ -141,16 +164,13 @@ class DotProductAttention(AttentionStrategy):
         _, lane = choose_vectors(sch, sch.get_loops(sch.get_sblock(name))[-1], vector_width(extent, workload.lanes))
         sch.vectorize(lane)
 
-
-def tensorize_product(
-    sch: Schedule, micro_kernel: MicroKernel, name: str, tile: Tile, inputs: int, columns_outside: bool
-) -> None:
-    """The reduction block ``name`` [rows, channels], over ``inputs``, in the micro-kernel's register plan."""
-    rows, blocks = tile
-    sums = sch.get_sblock(name)
-    row, column, reduction = sch.get_loops(sums)[-3:]
-    row_block, row = sch.split(row, [None, rows])
-    column_block, column = sch.split(column, [None, blocks * micro_kernel.layout.n_block])
-    outer = (column_block, row_block) if columns_outside else (row_block, column_block)
-    sch.reorder(*outer, row, column, reduction)
-    tensorize_tile(sch, micro_kernel, sums, rows, blocks, inputs)
+    def _tensorize_product(self, sch: Schedule, name: str, plan: Plan, inputs: int) -> None:
+        """The reduction block ``name`` [rows, channels], over ``inputs``, in the micro-kernel's register plan."""
+        rows, blocks = plan.scores if name == "scores" else plan.context
+        sums = sch.get_sblock(name)
+        row, column, reduction = sch.get_loops(sums)[-3:]
+        row_block, row = sch.split(row, [None, rows])
+        column_block, column = sch.split(column, [None, blocks * self.micro_kernel.layout.n_block])
+        outer = (column_block, row_block) if plan.columns_outside else (row_block, column_block)
+        sch.reorder(*outer, row, column, reduction)
+        tensorize_tile(sch, self.micro_kernel, sums, rows, blocks, inputs, packed=plan.packed_rows is not None)

@@ -7,7 +7,7 @@ from typing import Any
 from tvm.s_tir import Schedule
 
 from ..choices import choose_vectors
-from ..intrinsics.packing import K_BLOCK, register_key_packing, register_value_packing
+from ..intrinsics.packing import PackingCopies
 from ..layout import PackedLayout
 from ..vectors import vector_width
 from .workload import AttentionWorkload
@@ -17,6 +17,12 @@ def lay_out_operands(sch: Schedule, layout: PackedLayout) -> None:
     """Keys as [.., j / n, d / k, n, k], values as [.., d / n, j / k, n, k]: what a micro-kernel reads."""
     sch.transform_layout("key", ("write", 0), lambda b, h, j, d: (b, h, *layout.index(j, d)))
     sch.transform_layout("value", ("write", 0), lambda b, h, j, d: (b, h, *layout.index(d, j)))
+
+
+def lay_out_rows(sch: Schedule, layout: PackedLayout) -> None:
+    """The rows of queries and of probabilities side by side: what a micro-kernel reads as packed rows."""
+    for name in ("query", "offset_probabilities"):
+        sch.transform_layout(name, ("write", 0), lambda b, h, i, k: (b, h, *layout.index(i, k)))
 
 
 def split_row_reductions(sch: Schedule, workload: AttentionWorkload) -> None:
@@ -74,14 +80,14 @@ def vectorize_value_sum(sch: Schedule, workload: AttentionWorkload) -> None:
     sch.decompose_reduction(block, key)
 
 
-def tensorize_packing(sch: Schedule, layout: PackedLayout) -> None:
-    """The copies of keys and values in whole words and vectors, where the layout groups four inputs."""
-    if layout.k_block != K_BLOCK:
-        return
-    for name, keys_first in (("key", True), ("value", False)):
+def tensorize_packing(sch: Schedule, layout: PackedLayout, copies: PackingCopies) -> None:
+    """The copies of keys and values in whole words or vectors."""
+    for name, rows, channels, register in (
+        ("key", layout.n_block, copies.step, copies.keys),
+        ("value", layout.k_block, layout.n_block, copies.values),
+    ):
         row, channel = sch.get_loops(sch.get_sblock(name))[-2:]
-        row_block, row = sch.split(row, [None, layout.n_block if keys_first else K_BLOCK])
-        channel_block, channel = sch.split(channel, [None, K_BLOCK if keys_first else layout.n_block])
+        row_block, row = sch.split(row, [None, rows])
+        channel_block, channel = sch.split(channel, [None, channels])
         sch.reorder(row_block, channel_block, row, channel)
-        register = register_key_packing if keys_first else register_value_packing
-        sch.tensorize(row, register(layout.n_block))
+        sch.tensorize(row, register(layout))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -9,7 +11,21 @@ from tvm import tirx
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
+from ..layout import PackedLayout
+
 K_BLOCK = 4
+
+
+@dataclass(frozen=True)
+class PackingCopies:
+    """Tensor intrinsics that pack attention's operands in a layout; each of them is registered for it, by name."""
+
+    step: int
+    """Channels of a key that are copied together."""
+    keys: Callable[[PackedLayout], str]
+    """``packed[step / k_block, n_block, k_block]`` from ``rows[n_block, step]``."""
+    values: Callable[[PackedLayout], str]
+    """``packed[n_block, k_block]`` from ``rows[k_block, n_block]``."""
 
 
 @cache
@@ -85,3 +101,11 @@ def register_value_packing(channels: int) -> str:
 
     TensorIntrin.register(name, description, implementation, override=True)
     return name
+
+
+WORDS = PackingCopies(
+    K_BLOCK,
+    lambda layout: register_key_packing(layout.n_block),
+    lambda layout: register_value_packing(layout.n_block),
+)
+"""Four bytes at a time, for layouts that group four inputs."""

@@ -18,7 +18,7 @@ from intbert.targets import get_target
 
 from ..schedules.linear_cases import Array
 from .kernels import run_on_board
-from .virtual_board import VirtualBoard
+from .virtual_board import I8MM_CPU, VirtualBoard
 
 Boards = Callable[[str], VirtualBoard]
 
@@ -57,6 +57,7 @@ def masks(random: np.random.Generator, batch: int, length: int) -> dict[str, Arr
     [
         pytest.param("rpi4", "cortex-a72", "neon", id="rpi4-cortex-a72"),
         pytest.param("rpi5", "cortex-a76", "neon_dotprod", id="rpi5-cortex-a76"),
+        pytest.param("aarch64-i8mm", I8MM_CPU, "neon_i8mm", id="i8mm"),
     ],
 )
 def test_kernels_give_the_oracles_bytes(

@@ -24,13 +24,14 @@ from ..schedules.linear_cases import (
     layer,
 )
 from .kernels import run_on_board
-from .virtual_board import VirtualBoard
+from .virtual_board import I8MM_CPU, VirtualBoard
 
 Boards = Callable[[str], VirtualBoard]
 
 # (rows, channels, inputs, epilogue)
 LAYERS = [
     *((rows, 48, 64, "narrow") for rows in (1, 2, 3, 5, 8, 32)),
+    (16, 40, 112, "narrow"),  # an odd number of blocks of channels and of groups of inputs
     *((8, 48, 64, epilogue) for epilogue in EPILOGUES if epilogue != "narrow"),
     (4, 384, 1536, "narrow"),
     (4, 24, 20, "narrow"),  # sdot's layout, but not whole vectors of inputs
@@ -44,6 +45,7 @@ LAYERS = [
     [
         pytest.param("rpi4", "cortex-a72", {"neon", "plain"}, id="rpi4-cortex-a72"),
         pytest.param("rpi5", "cortex-a76", {"neon_dotprod", "neon", "plain"}, id="rpi5-cortex-a76"),
+        pytest.param("aarch64-i8mm", I8MM_CPU, {"neon_i8mm", "neon", "plain"}, id="i8mm"),
     ],
 )
 def test_kernels_give_the_oracles_bytes(
@@ -73,7 +75,9 @@ def test_kernels_give_the_oracles_bytes(
         np.testing.assert_array_equal(as_integers(linear, outputs[call], target), oracle, call)
 
 
-@pytest.mark.parametrize(("target_name", "cpu"), [("rpi4", "cortex-a72"), ("rpi5", "cortex-a76")])
+@pytest.mark.parametrize(
+    ("target_name", "cpu"), [("rpi4", "cortex-a72"), ("rpi5", "cortex-a76"), ("aarch64-i8mm", I8MM_CPU)]
+)
 def test_packed_weights_give_the_oracles_bytes(boards: Boards, tmp_path: Path, target_name: str, cpu: str) -> None:
     """Weights of one, two and three planes, as the micro-kernels and the plain loop read them."""
     target = get_target(target_name)

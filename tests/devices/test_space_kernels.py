@@ -20,7 +20,7 @@ from ..schedules.linear_cases import Array, arguments, layer
 from ..schedules.points import points
 from .kernels import run_on_board
 from .test_float_kernels import LENGTH, ROWS, inputs_of, operators
-from .virtual_board import VirtualBoard
+from .virtual_board import I8MM_CPU, VirtualBoard
 
 Boards = Callable[[str], VirtualBoard]
 Point = tuple[Any, list[Array], Array]
@@ -33,6 +33,7 @@ every_board = pytest.mark.parametrize(
     [
         pytest.param("rpi4", "cortex-a72", id="rpi4-cortex-a72"),
         pytest.param("rpi5", "cortex-a76", id="rpi5-cortex-a76"),
+        pytest.param("aarch64-i8mm", I8MM_CPU, id="i8mm"),
     ],
 )
 

@@ -14,6 +14,9 @@ from .userland import Userland
 SECONDS = 120.0
 """Limit on anything that a board does in one go; allows for emulation on a busy machine."""
 
+I8MM_CPU = "max,sve=off,sme=off"
+"""QEMU's CPU that has the i8mm instructions; its scalable vectors are nothing that a kernel here asks for."""
+
 
 @dataclass(frozen=True)
 class VirtualBoard:

@@ -19,6 +19,7 @@ ROWS, CHANNELS, INPUTS = 32, 384, 384
 X86_64 = "x86_64-unknown-linux-gnu"
 
 TARGETS = {
+    "i8mm": get_target("aarch64-i8mm"),
     "rpi5": get_target("rpi5"),
     "rpi4": get_target("rpi4"),
     "aarch64": get_target("aarch64"),
@@ -36,9 +37,10 @@ def assembly(target: str) -> str:
 @pytest.mark.parametrize(
     ("target", "instruction", "multiplications", "budget"),
     [
-        pytest.param("rpi5", r"sdot\s+v\d+\.4s, v\d+\.16b, v\d+\.4b\[", 16, 21, id="sdot"),
-        pytest.param("rpi4", r"(smull|smlal2)\s+v\d+\.8h", 8, 58, id="smull-cortex-a72"),
-        pytest.param("aarch64", r"(smull|smlal2)\s+v\d+\.8h", 8, 58, id="smull-generic"),
+        pytest.param("i8mm", r"smmla\s+v\d+\.4s, v\d+\.16b, v\d+\.16b", 32, 11, id="smmla"),
+        pytest.param("rpi5", r"sdot\s+v\d+\.4s, v\d+\.16b, v\d+\.4b\[", 16, 19, id="sdot"),
+        pytest.param("rpi4", r"(smull|smlal2)\s+v\d+\.8h", 8, 55, id="smull-cortex-a72"),
+        pytest.param("aarch64", r"(smull|smlal2)\s+v\d+\.8h", 8, 55, id="smull-generic"),
         pytest.param("avx512_vnni", r"vpdpbusd\s.*%zmm", 64, 7, id="vpdpbusd-zmm"),
         pytest.param("avx_vnni", r"\{vex\}\s+vpdpbusd\s.*%ymm", 32, 15, id="vpdpbusd-vex"),
         pytest.param("avx2", r"vpmaddubsw\s.*%ymm", 32, 45, id="vpmaddubsw"),
@@ -50,9 +52,9 @@ def test_inner_loop(target: str, instruction: str, multiplications: int, budget:
     assert not [line for line in loop if re.search(r"\[sp|\(%r[sb]p", line)], "registers are spilled"
 
 
-@pytest.mark.parametrize("target", ["rpi5", "rpi4", "aarch64"])
+@pytest.mark.parametrize("target", ["i8mm", "rpi5", "rpi4", "aarch64"])
 def test_neon_accumulates_without_saturation(target: str) -> None:
-    loop = hot_loop(assembly(target), "sdot|smull")
+    loop = hot_loop(assembly(target), "smmla|sdot|smull")
     assert not count(loop, "sq|uq|dup|ld1r")
 
 

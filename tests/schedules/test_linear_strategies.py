@@ -22,6 +22,7 @@ CPUS: dict[str, tuple[str, ...]] = {
     "avx_vnni": ("x86-64-v3", "avx_vnni"),
     "avx2": ("x86-64-v3", "avx2"),
     "plain": ("x86-64",),
+    "neon_i8mm": ("generic", "i8mm"),
     "neon_dotprod": ("generic", "dotprod"),
     "neon": ("generic", "neon"),
 }

@@ -130,8 +130,8 @@ def test_by_the_core(model, cpus, features, name, reason):
             None,
             ("neoverse-v2",),
             ("i8mm", "sve2"),
-            "aarch64",
-            "generic code for aarch64: the core Neoverse-V2 is not known here",
+            "aarch64-i8mm",
+            "generic code for aarch64-i8mm: the core Neoverse-V2 is not known here",
             id="other-core-with-more-features",
         ),
         pytest.param(

@@ -10,6 +10,7 @@ NAMES = [
     "x86-64-v3",
     "x86-64-v4",
     "aarch64",
+    "aarch64-i8mm",
     "rpi3",
     "rpi-zero2w",
     "rpi4",
