@@ -18,18 +18,18 @@ def lookup_products(x: Any, operands: LookupOperands, gain: int) -> Products:
     Blocks: ``table``, of every row, and ``accumulator``. The sums contain what the tables add to every entry.
     """
     layout = operands.layout
-    rows, inputs, lanes = x.shape[0], layout.inputs, layout.tables * layout.entries
+    rows, inputs, lanes = x.shape[0], layout.inputs, layout.lanes
     indices = te.placeholder(layout.shape, layout.dtype, name="indices")
     table = te.compute(
-        (rows, layout.table_vectors, lanes),
-        lambda i, vector, lane: table_sum(operands.kernel.entry, x[i, 0], x[i, inputs - 1], vector, lane),
+        (layout.table_vectors, rows, lanes),
+        lambda vector, i, lane: table_sum(operands.kernel.entry, x[i, 0], x[i, inputs - 1], vector, lane),
         name="table",
     )
     group = te.reduce_axis((0, layout.groups), "group")
 
     def entry(i: Any, j: Any) -> ex.Expr:
         vector = group // layout.tables
-        return table_entry(table[i, vector, 0], table[i, vector, lanes - 1], indices[layout.index(j, group)])
+        return table_entry(table[vector, i, 0], table[vector, i, lanes - 1], indices[layout.index(j, group)])
 
     accumulator = te.compute((rows, layout.channels), lambda i, j: te.sum(entry(i, j), axis=group), name="accumulator")
     shift = gain.bit_length() - 1

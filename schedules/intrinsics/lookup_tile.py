@@ -31,16 +31,16 @@ def register_lookup_tile(
 ) -> str:
     """Registers ``implementation`` as ``C[rows, channels] += entries of the tables A that B names``.
 
-    A [rows, table_vectors, tables * entries] of ``dtype``; B [vectors of channels, steps, n_block, tables]. Returns
+    A [table_vectors, rows, lanes] of ``dtype``; B [vectors of channels, steps, n_block, tables]. Returns
     the intrinsic's name.
     """
     rows, blocks = tile.rows, tile.groups * tile.blocks
     n_block, tables, steps, vectors = layout.n_block, layout.tables, layout.steps, layout.table_vectors
-    channels, lanes = blocks * n_block, layout.tables * layout.entries
+    channels, lanes = blocks * n_block, layout.lanes
 
     @T.prim_func(s_tir=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (rows, vectors, lanes), dtype, offset_factor=1, strides=["stride_a", lanes, 1])
+        A = T.match_buffer(a, (vectors, rows, lanes), dtype, offset_factor=1, strides=["stride_a", lanes, 1])
         B = T.match_buffer(
             b,
             (blocks, steps, n_block, tables),
@@ -50,21 +50,21 @@ def register_lookup_tile(
         )
         C = T.match_buffer(c, (rows, channels), "int32", offset_factor=1, strides=["stride_c", 1])
         with T.sblock("root"):
-            T.reads(C[0:rows, 0:channels], A[0:rows, 0:vectors, 0:lanes], B[0:blocks, 0:steps, 0:n_block, 0:tables])
+            T.reads(C[0:rows, 0:channels], A[0:vectors, 0:rows, 0:lanes], B[0:blocks, 0:steps, 0:n_block, 0:tables])
             T.writes(C[0:rows, 0:channels])
             for i, j, k in T.grid(rows, channels, vectors * tables):
                 with T.sblock("update"):
                     vi, vj, vk = T.axis.remap("SSR", [i, j, k])
                     C[vi, vj] = C[vi, vj] + table_entry(
-                        A[vi, vk // tables, 0],
-                        A[vi, vk // tables, lanes - 1],
+                        A[vk // tables, vi, 0],
+                        A[vk // tables, vi, lanes - 1],
                         B[vj // n_block, vk // tables % steps, vj % n_block, vk % tables],
                     )
 
     # A schedule leaves out the loop over a single row.
     @T.prim_func(s_tir=True)
     def description_of_one_row(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (1, vectors, lanes), dtype, offset_factor=1, strides=["stride_a", lanes, 1])
+        A = T.match_buffer(a, (vectors, 1, lanes), dtype, offset_factor=1, strides=["stride_a", lanes, 1])
         B = T.match_buffer(
             b,
             (blocks, steps, n_block, tables),
@@ -74,14 +74,14 @@ def register_lookup_tile(
         )
         C = T.match_buffer(c, (1, channels), "int32", offset_factor=1, strides=["stride_c", 1])
         with T.sblock("root"):
-            T.reads(C[0, 0:channels], A[0, 0:vectors, 0:lanes], B[0:blocks, 0:steps, 0:n_block, 0:tables])
+            T.reads(C[0, 0:channels], A[0:vectors, 0, 0:lanes], B[0:blocks, 0:steps, 0:n_block, 0:tables])
             T.writes(C[0, 0:channels])
             for j, k in T.grid(channels, vectors * tables):
                 with T.sblock("update"):
                     vj, vk = T.axis.remap("SR", [j, k])
                     C[0, vj] = C[0, vj] + table_entry(
-                        A[0, vk // tables, 0],
-                        A[0, vk // tables, lanes - 1],
+                        A[vk // tables, 0, 0],
+                        A[vk // tables, 0, lanes - 1],
                         B[vj // n_block, vk // tables % steps, vj % n_block, vk % tables],
                     )
 
@@ -93,20 +93,20 @@ def register_lookup_tile(
 def register_table_row(
     name: str, layout: LookupFormat, dtype: str, activations: str, implementation: Callable[..., Any]
 ) -> str:
-    """Registers ``implementation`` as the tables T [table_vectors, tables * entries] of a row A [inputs]."""
-    inputs, vectors, lanes = layout.inputs, layout.table_vectors, layout.tables * layout.entries
+    """Registers ``implementation`` as the tables T [table_vectors, 1, lanes] of a row A [inputs]."""
+    inputs, vectors, lanes = layout.inputs, layout.table_vectors, layout.lanes
 
     @T.prim_func(s_tir=True)
     def description(a: T.handle, t: T.handle) -> None:
         A = T.match_buffer(a, (inputs,), activations, offset_factor=1)
-        tables = T.match_buffer(t, (vectors, lanes), dtype, offset_factor=1)
+        tables = T.match_buffer(t, (vectors, 1, lanes), dtype, offset_factor=1, strides=["stride_t", lanes, 1])
         with T.sblock("root"):
             T.reads(A[0:inputs])
-            T.writes(tables[0:vectors, 0:lanes])
+            T.writes(tables[0:vectors, 0, 0:lanes])
             for v, lane in T.grid(vectors, lanes):
                 with T.sblock("table"):
                     vv, vl = T.axis.remap("SS", [v, lane])
-                    tables[vv, vl] = table_sum(dtype, A[0], A[inputs - 1], vv, vl)
+                    tables[vv, 0, vl] = table_sum(dtype, A[0], A[inputs - 1], vv, vl)
 
     full = f"intbert.{name}_tables_{_identity(layout)}"
     TensorIntrin.register(full, description, implementation, override=True)

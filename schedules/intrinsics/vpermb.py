@@ -50,7 +50,7 @@ def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
         stride_b = T.int32()
         stride_c = T.int32()
         A = T.match_buffer(
-            a, (rows, layout.table_vectors, VECTOR_BYTES), "uint8", offset_factor=1, strides=[stride_a, VECTOR_BYTES, 1]
+            a, (layout.table_vectors, rows, VECTOR_BYTES), "uint8", offset_factor=1, strides=[stride_a, VECTOR_BYTES, 1]
         )
         B = T.match_buffer(
             b,
@@ -63,7 +63,7 @@ def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
         with T.sblock("root"):
             T.reads(
                 C[0:rows, 0 : tile.groups * channels],
-                A[0:rows, 0 : layout.table_vectors, 0:VECTOR_BYTES],
+                A[0 : layout.table_vectors, 0:rows, 0:VECTOR_BYTES],
                 B[0 : tile.groups * blocks, 0 : layout.steps, 0:LANES, 0:4],
             )
             T.writes(C[0:rows, 0 : tile.groups * channels])
@@ -82,7 +82,7 @@ def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
                                     sums.vload([row, block * LANES], dtype="int32x16"),
                                     look_up(
                                         A.vload(
-                                            [row, number * layout.steps + start * chunk + step, 0],
+                                            [number * layout.steps + start * chunk + step, row, 0],
                                             dtype="uint8x64",
                                         ),
                                         field(
@@ -138,21 +138,29 @@ def register_tables(layout: LookupFormat, zero_point: int, reach: int) -> str:
 
     @T.prim_func(s_tir=True)
     def implementation(a: T.handle, t: T.handle) -> None:
+        stride_t = T.int32()
         A = T.match_buffer(a, (inputs,), "uint8", offset_factor=1)
-        tables = T.match_buffer(t, (vectors, VECTOR_BYTES), "uint8", offset_factor=1)
+        tables = T.match_buffer(
+            t, (vectors, 1, VECTOR_BYTES), "uint8", offset_factor=1, strides=[stride_t, VECTOR_BYTES, 1]
+        )
         with T.sblock("root"):
             T.reads(A[0:inputs])
-            T.writes(tables[0:vectors, 0:VECTOR_BYTES])
+            T.writes(tables[0:vectors, 0, 0:VECTOR_BYTES])
             for vector in T.serial(whole):
-                tables[vector, T.ramp(0, 1, VECTOR_BYTES)] = table_vector(
+                tables[vector, 0, T.ramp(0, 1, VECTOR_BYTES)] = table_vector(
                     A.vload([vector * inputs_of_vector], dtype=f"uint8x{inputs_of_vector}")
                 )
             for vector in T.serial(vectors - whole):
-                tables[whole + vector, T.ramp(0, 1, VECTOR_BYTES)] = T.broadcast(
+                tables[whole + vector, 0, T.ramp(0, 1, VECTOR_BYTES)] = T.broadcast(
                     T.uint8(bias(layout, reach)), VECTOR_BYTES
                 )
 
     return register_table_row("vpermb", layout, "uint8", "uint8", implementation)
+
+
+def fits(layout: LookupFormat, reach: int) -> bool:
+    """Whether an entry, with its bias, is an unsigned byte."""
+    return 2 * bias(layout, reach) <= np.iinfo(np.uint8).max
 
 
 def bias(layout: LookupFormat, reach: int) -> int:

@@ -45,7 +45,7 @@ def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
         stride_b = T.int32()
         stride_c = T.int32()
         A = T.match_buffer(
-            a, (rows, layout.table_vectors, ENTRIES), "int16", offset_factor=1, strides=[stride_a, ENTRIES, 1]
+            a, (layout.table_vectors, rows, ENTRIES), "int16", offset_factor=1, strides=[stride_a, ENTRIES, 1]
         )
         B = T.match_buffer(
             b,
@@ -58,7 +58,7 @@ def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
         with T.sblock("root"):
             T.reads(
                 C[0:rows, 0 : tile.groups * channels],
-                A[0:rows, 0 : layout.table_vectors, 0:ENTRIES],
+                A[0 : layout.table_vectors, 0:rows, 0:ENTRIES],
                 B[0 : tile.groups * blocks, 0 : layout.steps, 0:ENTRIES, 0:1],
             )
             T.writes(C[0:rows, 0 : tile.groups * channels])
@@ -74,7 +74,7 @@ def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
                                 partial[row, T.ramp(block * ENTRIES, 1, ENTRIES)] = partial.vload(
                                     [row, block * ENTRIES], dtype="int16x32"
                                 ) + look_up(
-                                    A.vload([row, number * layout.steps + start * chunk + step, 0], dtype="int16x32"),
+                                    A.vload([number * layout.steps + start * chunk + step, row, 0], dtype="int16x32"),
                                     field(
                                         B.vload(
                                             [group * blocks + block, start * chunk + step, 0, 0], dtype="uint16x32"
@@ -134,14 +134,15 @@ def register_tables(layout: LookupFormat, zero_point: int) -> str:
 
     @T.prim_func(s_tir=True)
     def implementation(a: T.handle, t: T.handle) -> None:
+        stride_t = T.int32()
         A = T.match_buffer(a, (inputs,), "uint8", offset_factor=1)
-        tables = T.match_buffer(t, (groups, ENTRIES), "int16", offset_factor=1)
+        tables = T.match_buffer(t, (groups, 1, ENTRIES), "int16", offset_factor=1, strides=[stride_t, ENTRIES, 1])
         with T.sblock("root"):
             T.reads(A[0:inputs])
-            T.writes(tables[0:groups, 0:ENTRIES])
+            T.writes(tables[0:groups, 0, 0:ENTRIES])
             for number in T.serial(whole):
-                tables[number, T.ramp(0, 1, ENTRIES)] = table(load(A, number * group))
+                tables[number, 0, T.ramp(0, 1, ENTRIES)] = table(load(A, number * group))
             for number in T.serial(groups - whole):
-                tables[whole + number, T.ramp(0, 1, ENTRIES)] = table(load_last(A, (whole + number) * group))
+                tables[whole + number, 0, T.ramp(0, 1, ENTRIES)] = table(load_last(A, (whole + number) * group))
 
     return register_table_row("vpermw", layout, "int16", "uint8", implementation)

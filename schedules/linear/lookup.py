@@ -65,8 +65,10 @@ class LookupLinear(Strategy[LinearWorkload]):
         sch.compute_at(accumulator, outer[1], preserve_unit_loops=True)
         if outside is Outside.ROWS:
             sch.compute_at(table, row_block, preserve_unit_loops=True)
-        else:
-            sch.parallel(sch.get_loops(table)[0])
+        vector, row, _ = sch.get_loops(table)[-3:]
+        sch.reorder(row, vector)
+        if outside is Outside.COLUMNS:
+            sch.parallel(row)
         self._tensorize(sch, workload, operands, tile)
 
     def _tile(self, operands: LookupOperands, rows: int, blocks: int) -> LookupTile:

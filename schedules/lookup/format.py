@@ -49,6 +49,8 @@ class LookupFormat:
     fields: int
     dtype: str
     """Of an element of indices, unsigned."""
+    parts: int = 1
+    """Tables of a group: of the activations, or of what they are made of."""
 
     def __post_init__(self) -> None:
         assert self.levels.count**self.group <= self.entries
@@ -71,8 +73,13 @@ class LookupFormat:
 
     @property
     def table_vectors(self) -> int:
-        """Vectors of ``tables * entries`` table entries of a row of activations."""
+        """Vectors of tables of a row of activations."""
         return self.steps * self.fields
+
+    @property
+    def lanes(self) -> int:
+        """Entries of a vector's tables."""
+        return self.tables * self.parts * self.entries
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
-from ..intrinsics import vpermb, vpermw
+from ..intrinsics import tbl, vpermb, vpermw
 from ..intrinsics.lookup_tile import LookupTile
 from ..micro_kernels import MOST_TILES
 from ..vectors import divisors, widest_divisor
@@ -34,12 +34,10 @@ class LookupKernel:
     """dtype of an element of indices."""
     entry: str
     """dtype of an entry."""
-    entry_limit: int
-    """What the largest magnitude of an entry may be."""
-    lookups: float
-    """Vectors of entries that are read and added in the time of one dot-product instruction."""
+    lookup_cost: float
+    """Instructions that look up a vector's entries and add them; see :data:`~.operands.PRODUCTS`."""
     table_cost: float
-    """The time that the tables of a vector take, in dot-product instructions."""
+    """Instructions that make a vector's tables."""
     rows: int
     blocks: int
     """The default register tile: the most rows and vectors of channels."""
@@ -47,24 +45,37 @@ class LookupKernel:
     """Registers the tensor intrinsic of (format, tile, reach) and returns its name."""
     register_tables: Callable[[LookupFormat, int, int], str]
     """Registers the tensor intrinsic of the tables of a row: of (format, zero point, reach)."""
-    bias: Callable[[LookupFormat, int], int]
+    bias: Callable[[LookupFormat, int], int] = lambda layout, reach: 0
     """What is added to every entry."""
+    fits: Callable[[LookupFormat, int], bool] = lambda layout, reach: True
+    """Whether sums of the entries fit, for activations of at most this magnitude."""
+    parts: int = 1
+    whole_vectors: bool = False
+    """Whether the inputs must fill the tables of their last vector."""
 
     def format(self, levels: WeightLevels, channels: int, inputs: int, reach: int) -> LookupFormat | None:
         """How it reads a weight [channels, inputs]; None where it cannot, for activations of at most ``reach``."""
         group = weights_of_an_index(levels.count, self.entries)
-        if group < 2 or channels % self.n_block or group * levels.largest * reach > self.entry_limit:
+        if group < 2 or channels % self.n_block or (self.whole_vectors and inputs % (group * self.tables)):
             return None
-        if self.tables > 1 and inputs % (group * self.tables):
-            return None
-        return LookupFormat(
-            levels, channels, inputs, group, self.entries, self.tables, self.n_block, self.fields, self.indices
+        layout = LookupFormat(
+            levels,
+            channels,
+            inputs,
+            group,
+            self.entries,
+            self.tables,
+            self.n_block,
+            self.fields,
+            self.indices,
+            self.parts,
         )
+        return layout if self.fits(layout, reach) else None
 
     def cost(self, layout: LookupFormat) -> float:
-        """Dot-product instructions in whose time it computes a row of all channels."""
+        """Instructions that compute a row of all channels."""
         blocks = layout.channels / layout.n_block
-        return layout.table_vectors * (blocks / self.lookups + self.table_cost)
+        return layout.table_vectors * (blocks * self.lookup_cost + self.table_cost)
 
     def tiles(self, rows: int, channels: int) -> tuple[tuple[int, int], ...]:
         """The register tiles (rows, n_blocks) worth trying; the default is the first."""
@@ -89,14 +100,15 @@ LOOKUP_KERNELS = (
         fields=2,
         indices="uint8",
         entry="uint8",
-        entry_limit=127,
-        lookups=0.7,
+        lookup_cost=1.4,
         table_cost=6.0,
         rows=8,
         blocks=3,
         register_tile=lambda layout, tile, _: vpermb.register_tile(layout, tile),
         register_tables=vpermb.register_tables,
         bias=vpermb.bias,
+        fits=vpermb.fits,
+        whole_vectors=True,
     ),
     LookupKernel(
         name="avx512_vpermw",
@@ -108,14 +120,49 @@ LOOKUP_KERNELS = (
         fields=3,
         indices="uint16",
         entry="int16",
-        entry_limit=2**15 - 1,
-        lookups=0.8,
+        lookup_cost=1.25,
         table_cost=5.0,
         rows=8,
         blocks=3,
         register_tile=vpermw.register_tile,
         register_tables=lambda layout, zero_point, _: vpermw.register_tables(layout, zero_point),
-        bias=lambda layout, reach: 0,
+    ),
+    LookupKernel(
+        name="neon_tbl",
+        feature="neon",
+        unsigned=False,
+        entries=16,
+        tables=2,
+        n_block=8,
+        fields=2,
+        indices="uint8",
+        entry="int8",
+        lookup_cost=2.8,
+        table_cost=22.0,
+        rows=8,
+        blocks=2,
+        register_tile=tbl.register_tile,
+        register_tables=lambda layout, *_: tbl.register_tables(layout),
+        fits=tbl.fits,
+    ),
+    LookupKernel(
+        name="neon_tbl_nibbles",
+        feature="neon",
+        unsigned=False,
+        entries=16,
+        tables=2,
+        n_block=8,
+        fields=2,
+        indices="uint8",
+        entry="int8",
+        lookup_cost=5.6,
+        table_cost=44.0,
+        rows=4,
+        blocks=2,
+        register_tile=tbl.register_tile,
+        register_tables=lambda layout, *_: tbl.register_tables(layout),
+        fits=tbl.fits,
+        parts=2,
     ),
 )
 """In no order: the one of the least cost is taken."""

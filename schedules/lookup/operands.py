@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..micro_kernels import MICRO_KERNELS
 from .format import LookupFormat, WeightLevels
 from .kernels import LOOKUP_KERNELS, LookupKernel
+
+PRODUCTS = {
+    "amx_int8": 512.0,
+    "avx512_vnni": 64.0,
+    "avx_vnni": 32.0,
+    "avx2": 6.4,
+    "i8mm": 26.0,
+    "dotprod": 13.0,
+    "neon": 5.0,
+}
+"""Products of a dot product's instruction, the best first; of those without one, of all it takes to make one."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +41,9 @@ def lookup_operands(
     The choice is for all lengths, since buckets share their weights. ``reach``: the activations' largest magnitude,
     zero point included. The costs are those of a register tile's instructions and of building the tables.
     """
-    if "amx_int8" in features:  # its matrix products are several times as fast as any look-up
+    products = next((count for feature, count in PRODUCTS.items() if feature in features), None)
+    if products is None:
         return None
-    dot_product = next((kernel for kernel in MICRO_KERNELS if kernel.feature in features), None)
-    products = float("inf") if dot_product is None else dot_product.layout.n_block * dot_product.layout.k_block
     found: LookupOperands | None = None
     least = channels * inputs / products
     for kernel in LOOKUP_KERNELS:
