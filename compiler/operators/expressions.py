@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 from tvm import te, tirx
 
 from ...schedules.intrinsics.fixed_point import rounding_multiply_high
+from ...schedules.intrinsics.rounding_shift import rounding_shift_right
+from ...schedules.intrinsics.saturating_add import saturating_add_int16
 from ...schedules.intrinsics.saturation import saturate_int16 as saturate
 
 Expr: TypeAlias = Any
@@ -61,11 +63,6 @@ def saturate_int16(value: Expr) -> Expr:
     return saturate(value)
 
 
-def saturating_add_int16(a: Expr, b: Expr) -> Expr:
-    """int16 sum with saturation (vpaddsw, sqadd)."""
-    return saturate_int16(a.astype("int32") + b.astype("int32"))
-
-
 def store_narrow(value: Expr, zero_point: int) -> Expr:
     """An int16 within the narrow limit as the 8 bits that memory holds: int8, or uint8 with zero point 128."""
     if zero_point:
@@ -82,6 +79,7 @@ __all__ = [
     "maximum",
     "minimum",
     "rounding_multiply_high",
+    "rounding_shift_right",
     "saturate_int16",
     "saturating_add_int16",
     "select",

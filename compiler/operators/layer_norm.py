@@ -200,8 +200,8 @@ def layer_norm_kernel(rows: int, n: int, output_zero_point: int, output: Range =
 
     def wide_element(i: Any, c: Any) -> ex.Expr:
         y = (x[i, c] - mean[i]).astype("int32")
-        z = (y * reciprocal[i] + (one << (bits[i] - 1))) >> bits[i]
-        return ex.clamp((z * gamma[c] + beta[c]) >> scalars[0], -WIDE_LIMIT, WIDE_LIMIT).astype("int16")
+        z = ex.rounding_shift_right(y * reciprocal[i], bits[i])
+        return ex.clamp(ex.saturate_int16((z * gamma[c] + beta[c]) >> scalars[0]), -WIDE_LIMIT, WIDE_LIMIT)
 
     wide = te.compute((rows, n), wide_element, name="wide")
 

@@ -121,11 +121,10 @@ def exponential_expression(
     octaves = ex.rounding_multiply_high(lanes, multiplier.astype("int16"))
     fraction = (octaves & ex.constant(2**FRACTION_BITS - 1, "int16")) << ex.constant(15 - FRACTION_BITS, "int16")
     base = ex.constant(SQUARE_OFFSET, "int16") - ex.rounding_multiply_high(fraction, ex.constant(SQUARE_SLOPE, "int16"))
-    # The polynomial is at most 1.0003 in Q15: as uint16 it cannot wrap, and the shift needs no sign.
-    square = ex.rounding_multiply_high(base, base).astype("uint16")
-    polynomial = ex.minimum(square + ex.constant(CONSTANT, "uint16"), ex.constant(Q15_ONE, "uint16"))
+    # The polynomial is at most 1.0003 in Q15, where an int16 saturates.
+    polynomial = ex.saturating_add_int16(ex.rounding_multiply_high(base, base), ex.constant(CONSTANT, "int16"))
     whole = ex.minimum(octaves >> ex.constant(FRACTION_BITS, "int16"), ex.constant(MAX_OCTAVES, "int16"))
-    return (polynomial >> whole.astype("uint16")).astype("int16")
+    return (polynomial.astype("uint16") >> whole.astype("uint16")).astype("int16")
 
 
 def softmax_stages(scores: Any, mask: Any, scalars: Any) -> Any:
@@ -169,8 +168,6 @@ def softmax_stages(scores: Any, mask: Any, scalars: Any) -> Any:
 
     def probability(b: Any, h: Any, i: Any, column: Any) -> ex.Expr:
         scaled = ex.rounding_multiply_high(exponential[b, h, i, column], reciprocal[b, h, i]).astype("uint16")
-        shift = bits[b, h, i].astype("uint16")
-        rounding = ex.constant(1, "uint16") << (shift - ex.constant(1, "uint16"))
-        return ((scaled + rounding) >> shift).astype("uint8")
+        return ex.rounding_shift_right(scaled, bits[b, h, i].astype("uint16")).astype("uint8")
 
     return te.compute((batch, heads, length, length), probability, name="probabilities")

@@ -84,6 +84,11 @@ class DotProductAttention(AttentionStrategy):
             or not_a_multiple("head dimension", workload.head_dim, block)
         )
 
+    @property
+    def _probabilities(self) -> str:
+        """The block that writes what the second product reads."""
+        return "probabilities" if self.micro_kernel.unsigned else "offset_probabilities"
+
     def sketches(self, workload: AttentionWorkload) -> Sequence[Sketch]:
         n_block = self.micro_kernel.layout.n_block
         return [Sketch(plan.name(n_block), partial(self._apply, workload, plan)) for plan in self._plans(workload)]
@@ -125,7 +130,8 @@ class DotProductAttention(AttentionStrategy):
             sch.compute_inline(sch.get_sblock("query"))
         else:
             lay_out_rows(sch, packed_rows.layout)
-        sch.compute_inline(sch.get_sblock("corrected_scores" if self.micro_kernel.unsigned else "value_rows"))
+        for name in ("corrected_scores",) if self.micro_kernel.unsigned else ("value_rows", "probabilities"):
+            sch.compute_inline(sch.get_sblock(name))
         split_row_reductions(sch, workload)
         row, channel = sch.get_loops(sch.get_sblock("context"))
         batch, tile, query = sch.split(row, [workload.batch, None, plan.queries])
@@ -136,9 +142,7 @@ class DotProductAttention(AttentionStrategy):
         vectors, lane = sch.split(lane, [None, vector_width(workload.head_dim, workload.lanes)])
         sch.reorder(batch, head, block, query, vectors, lane)
         sch.compute_at(sch.get_sblock("context_accumulator"), block, preserve_unit_loops=True)
-        if not self.micro_kernel.unsigned:
-            sch.compute_at(sch.get_sblock("offset_probabilities"), block, preserve_unit_loops=True)
-        place_softmax(sch, block, plan.rows_together)
+        place_softmax(sch, block, plan.rows_together, self._probabilities)
         for name in ("scores", "offset_query") if self.micro_kernel.unsigned else ("scores",):
             sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
         if packed_rows is not None:
@@ -148,21 +152,16 @@ class DotProductAttention(AttentionStrategy):
         sch.compute_at(sch.get_sblock("value"), head, preserve_unit_loops=True)
         sch.parallel(sch.fuse(batch, head))
         sch.vectorize(lane)
-        self._vectorize_offset(sch, workload)
-        if not self.micro_kernel.unsigned:
+        if self.micro_kernel.unsigned:
+            _vectorize_query_offset(sch, workload)
+        else:
             vectorize_value_sum(sch, workload)
-        vectorize_softmax(sch, workload)
+        vectorize_softmax(sch, workload, self._probabilities)
         tensorize_packing(sch, layout, self.micro_kernel.copies)
         if packed_rows is not None:
             tensorize_row_packing(sch, packed_rows, sch.get_sblock("query"))
         for name, inputs in (("scores", workload.head_dim), ("context_accumulator", workload.length)):
             self._tensorize_product(sch, name, plan, inputs)
-
-    def _vectorize_offset(self, sch: Schedule, workload: AttentionWorkload) -> None:
-        name = "offset_query" if self.micro_kernel.unsigned else "offset_probabilities"
-        extent = workload.head_dim if self.micro_kernel.unsigned else workload.length
-        _, lane = choose_vectors(sch, sch.get_loops(sch.get_sblock(name))[-1], vector_width(extent, workload.lanes))
-        sch.vectorize(lane)
 
     def _tensorize_product(self, sch: Schedule, name: str, plan: Plan, inputs: int) -> None:
         """The reduction block ``name`` [rows, channels], over ``inputs``, in the micro-kernel's register plan."""
@@ -174,3 +173,9 @@ class DotProductAttention(AttentionStrategy):
         outer = (column_block, row_block) if plan.columns_outside else (row_block, column_block)
         sch.reorder(*outer, row, column, reduction)
         tensorize_tile(sch, self.micro_kernel, sums, rows, blocks, inputs, packed=plan.packed_rows is not None)
+
+
+def _vectorize_query_offset(sch: Schedule, workload: AttentionWorkload) -> None:
+    channel = sch.get_loops(sch.get_sblock("offset_query"))[-1]
+    _, lane = choose_vectors(sch, channel, vector_width(workload.head_dim, workload.lanes))
+    sch.vectorize(lane)

@@ -33,14 +33,14 @@ def split_row_reductions(sch: Schedule, workload: AttentionWorkload) -> None:
         sch.rfactor(lane, factor_axis=3)
 
 
-def place_softmax(sch: Schedule, block: Any, rows_together: bool) -> None:
-    """The softmax inside the loop ``block``.
+def place_softmax(sch: Schedule, block: Any, rows_together: bool, probabilities: str = "probabilities") -> None:
+    """The softmax inside the loop ``block``; its last block is ``probabilities``.
 
     Row by row, what is one value a row stays in registers; ``rows_together``, such values of all rows are computed
     one after the other, so that their divisions overlap.
     """
     for name, of_a_row in (
-        ("probabilities", ("reciprocal", "bits", "total", "total_rf")),
+        (probabilities, ("reciprocal", "bits", "total", "total_rf")),
         ("exponential", ("largest", "largest_rf")),
     ):
         elements = sch.get_sblock(name)
@@ -50,9 +50,9 @@ def place_softmax(sch: Schedule, block: Any, rows_together: bool) -> None:
             sch.compute_at(sch.get_sblock(row_name), place, preserve_unit_loops=True)
 
 
-def vectorize_softmax(sch: Schedule, workload: AttentionWorkload) -> None:
+def vectorize_softmax(sch: Schedule, workload: AttentionWorkload, probabilities: str = "probabilities") -> None:
     """Lanes for the element-wise blocks and for the partial sums and maxima of a row."""
-    for name in ("probabilities", "exponential"):
+    for name in (probabilities, "exponential"):
         key = sch.get_loops(sch.get_sblock(name))[-1]
         _, lane = choose_vectors(sch, key, vector_width(workload.length, workload.lanes))
         sch.vectorize(lane)

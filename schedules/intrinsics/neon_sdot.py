@@ -17,7 +17,7 @@ LAYOUT = PackedLayout(8, 4)
 ROWS = PackedLayout(8, 4)
 """Packed activations: two vectors of four rows each, so that one ldp loads what eight rows multiply."""
 SDOT = "llvm.aarch64.neon.sdot"
-MOST_GROUPS = 8
+MOST_GROUPS = 16
 """Groups of four inputs in one pass of the loop."""
 
 

@@ -17,7 +17,7 @@ LAYOUT = PackedLayout(8, 8)
 ROWS = PackedLayout(8, 8)
 """Packed activations: four vectors of two rows each."""
 SMMLA = "llvm.aarch64.neon.smmla"
-MOST_GROUPS = 4
+MOST_GROUPS = 8
 """Groups of eight inputs in one pass of the loop."""
 
 
