@@ -96,5 +96,9 @@ class TuningLogError(IntbertError):
     """A tuning log cannot be reached, read or written, or something that was meant for one makes no sense."""
 
 
+class EstimationError(IntbertError):
+    """What a kernel costs cannot be estimated: no tool for it, or code that is not understood."""
+
+
 class TraceError(IntbertError):
     """A schedule's trace is damaged, or was made for another kernel, strategy or version."""
