@@ -29,6 +29,10 @@ _LLVM_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "sve2": ("+sve2",),
 }
 
+# LLVM's schedules for these cores keep more values alive than there are vector registers: full register tiles are
+# spilled, a third more instructions. Generic code is made for a core of their kind too, and has none of that.
+_GENERIC_IS_BETTER = frozenset({"cortex-a35", "cortex-a53", "carmel"})
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _ATTRIBUTE = re.compile(r"[+-][a-z0-9.-]+")
 
@@ -85,6 +89,11 @@ class Target:
     def _invalid(self, field: str, value: object, expected: str) -> TargetError:
         return TargetError(f"target {self.name}: {field} is {value!r}; expected {expected}")
 
+    @property
+    def llvm_cpu(self) -> str:
+        """The CPU for which LLVM chooses and orders instructions."""
+        return "generic" if self.cpu in _GENERIC_IS_BETTER else self.cpu
+
     def llvm_attributes(self) -> tuple[str, ...]:
         """Return LLVM's attributes (mattr): those of the features, then ``attributes``, which win."""
         canonical = [
@@ -106,7 +115,7 @@ class Target:
             {
                 "kind": "llvm",
                 "mtriple": self.triple,
-                "mcpu": self.cpu,
+                "mcpu": self.llvm_cpu,
                 "mattr": list(self.llvm_attributes()),
                 "num-cores": self.cores,
             }

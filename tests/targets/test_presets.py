@@ -92,7 +92,7 @@ def test_tvm_target_says_the_same(name):
     tvm_target = target.tvm()
     assert str(tvm_target.kind) == "llvm"
     assert tvm_target.attrs["mtriple"] == target.triple
-    assert tvm_target.attrs["mcpu"] == target.cpu
+    assert tvm_target.attrs["mcpu"] == target.llvm_cpu
     assert tvm_target.attrs["num-cores"] == target.cores
 
 
