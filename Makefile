@@ -16,7 +16,7 @@ PYTHONS := python3 python3.13 python3.12 python3.11 python3.10 python3.14 python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 10))
 UV_VERSION := 0.13.9
 
-.PHONY: help setup test soak log-soak lint format demo bench-peers accuracy-table lock clean distclean
+.PHONY: help setup test soak log-soak lint format demo bench-peers bench-arm accuracy-table lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ demo: setup ## quantize, compile and run a real model, and cross-compile it for 
 
 bench-peers: setup ## measure other runtimes beside this one; writes build/bench/peers.json
 	@$(PYTHON_IN_VENV) benchmarks/peers.py
+
+bench-arm: setup ## count instructions on emulated Arm CPUs; writes build/bench/arm.json (ARGS="--only intbert": a slice)
+	@$(PYTHON_IN_VENV) benchmarks/arm.py $(ARGS)
 
 accuracy-table: setup ## train, compile and judge every method; writes docs/accuracy.md (ARGS=--quick: a slice)
 	@$(PYTHON_IN_VENV) benchmarks/accuracy.py $(ARGS)

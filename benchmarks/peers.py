@@ -11,39 +11,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from peer_bench.arguments import names_of, numbers
 from peer_bench.contenders import RUNTIMES, Contender, contenders
 from peer_bench.errors import BenchmarkError
 from peer_bench.machine import cpu_features, cpus_for
 from peer_bench.measure import Entry, Plan, measure
 from peer_bench.models import MODELS, BenchmarkModel
 from peer_bench.report import print_report
+from peer_bench.repository import BENCHMARKS, BUILD, VENV
 from peer_bench.rows import Row, write_rows
-from peer_bench.workspace import BENCHMARKS, ROOT, Workspace
+from peer_bench.workspace import Workspace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-BUILD = ROOT / "build" / "bench"
-VENV = ROOT / ".venv-peers"
-
-
-def numbers(text: str) -> list[int]:
-    """``32,128`` -> [32, 128], positive."""
-    values = [int(part) for part in text.split(",")]
-    if min(values) < 1:
-        raise ValueError(text)
-    return values
-
-
-def names_of(known: Sequence[str]):
-    """A parser of comma-separated names that are all known."""
-
-    def names(text: str) -> list[str]:
-        chosen = text.split(",")
-        if unknown := [name for name in chosen if name not in known]:
-            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
-        return chosen
-
-    return names
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -66,7 +45,7 @@ def prepared(workspace: Workspace, model: BenchmarkModel, contender: Contender, 
     """The contender with its model file, made now when it is not in the cache."""
     if not contender.is_peer:
         return Entry(contender, Path(sys.executable), workspace.artifact(model, lengths))
-    folder = workspace.openvino(model) if contender.runtime == "openvino" else workspace.onnx(model)
+    folder = workspace.peer_folder(model, contender.runtime)
     return Entry(contender, workspace.peers_python, folder / contender.model_file)
 
 

@@ -25,7 +25,7 @@ from intbert.schedules.tuning_log import Conditions, Device, Record, TuningLog, 
 from intbert.schedules.tuning_log.address import without_password
 from intbert.schedules.tuning_log.lines import export_lines, import_lines
 from peer_bench.machine import cpu_model
-from peer_bench.workspace import ROOT
+from peer_bench.repository import ROOT
 from rich.console import Console
 from rich.progress import track
 

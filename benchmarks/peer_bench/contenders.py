@@ -53,3 +53,8 @@ def contenders(runtimes: Collection[str], features: Collection[str]) -> list[Con
         for contender in CONTENDERS
         if contender.runtime in runtimes and (contender.precision != "bf16" or has_bf16(features))
     ]
+
+
+def contender(runtime: str, precision: str) -> Contender:
+    """The contender of this runtime and precision; KeyError when there is none."""
+    return {(each.runtime, each.precision): each for each in CONTENDERS}[runtime, precision]

@@ -12,10 +12,8 @@ from .cache import cached_folder, digest
 from .commands import run_logged
 from .environment import peers_python, worker_environment
 from .models import BenchmarkModel, checkpoint_folder
+from .repository import BENCHMARKS, ROOT, SENTENCES
 
-BENCHMARKS = Path(__file__).resolve().parents[1]
-ROOT = BENCHMARKS.parent
-SENTENCES = BENCHMARKS / "sentences.txt"
 REQUIREMENTS = ROOT / "requirements" / "peers.txt"
 
 
@@ -45,7 +43,7 @@ class Workspace:
     def _prepare_key(self, module: str, checkpoint: Path | None = None, *more: str) -> str:
         prepare = Path(__file__).parent / "prepare"
         files = [prepare / f"{name}.py" for name in (module, "float_model", "sentences")]
-        identity = _checkpoint_key(checkpoint) if checkpoint else ""
+        identity = checkpoint_key(checkpoint) if checkpoint else ""
         return digest([*files, SENTENCES, REQUIREMENTS], identity, *more)
 
     def checkpoint(self, model: BenchmarkModel) -> Path:
@@ -60,6 +58,18 @@ class Workspace:
             )  # fmt: skip
 
         return checkpoint_folder(model, make)
+
+    def inputs_made_here(self, model: BenchmarkModel, length: int) -> Path:
+        """As :meth:`inputs`, but of one length, and made by this project's own venv: no peer is needed."""
+        checkpoint, name = self.checkpoint(model), f"{model.name}-inputs-of-{length}"
+        command = [sys.executable, "-m", "peer_bench.prepare.make_inputs", checkpoint, str(model.pooling), SENTENCES]
+        folder = cached_folder(
+            self._cache, name, self._prepare_key("make_inputs", checkpoint, str(length)),
+            lambda folder: run_logged(
+                [*command, str(length), folder], self._log(name), worker_environment(BENCHMARKS, os.cpu_count() or 1)
+            ),
+        )  # fmt: skip
+        return folder / "inputs.npz"
 
     def inputs(self, model: BenchmarkModel, lengths: Sequence[int]) -> Path:
         """``inputs.npz``: the token ids of each length, and PyTorch's output for them."""
@@ -93,13 +103,17 @@ class Workspace:
             ),
         )  # fmt: skip
 
+    def peer_folder(self, model: BenchmarkModel, runtime: str) -> Path:
+        """The folder with the files that a peer loads."""
+        return self.openvino(model) if runtime == "openvino" else self.onnx(model)
+
     def artifact(self, model: BenchmarkModel, lengths: Sequence[int]) -> Path:
         """This project's artifact for this machine: quantized and compiled by its own command line."""
         intbert = Path(sys.executable).parent / "intbert"
         checkpoint = self.checkpoint(model)
         quantize_key = digest(
-            [*_sources("quantization", "compiler/model.py", "compiler/model_files.py"), SENTENCES],
-            _checkpoint_key(checkpoint),
+            [*sources("quantization", "compiler/model.py", "compiler/model_files.py"), SENTENCES],
+            checkpoint_key(checkpoint),
         )
         quantize = [intbert, "quantize", checkpoint, "--method", "ibert", "--calibrate", SENTENCES, "-o"]
         quantized = cached_folder(
@@ -108,7 +122,7 @@ class Workspace:
         )  # fmt: skip
         words = ",".join(map(str, lengths))
         compile_key = digest(
-            _sources("compiler", "schedules", "targets"),
+            sources("compiler", "schedules", "targets"),
             quantize_key, words, importlib.metadata.version("apache-tvm"),
         )  # fmt: skip
         compile_ = [intbert, "compile", quantized / "model", "--target", "host", "--lengths", words, "-o"]
@@ -119,7 +133,7 @@ class Workspace:
         return compiled / "model"
 
 
-def _sources(*names: str) -> list[Path]:
+def sources(*names: str) -> list[Path]:
     """The project's source and data files under the given folders: another version is another artifact."""
     paths = [ROOT / name for name in names]
     folders = [path for path in paths if path.is_dir()]
@@ -127,6 +141,6 @@ def _sources(*names: str) -> list[Path]:
     return files + [file for folder in folders for suffix in ("py", "toml") for file in folder.rglob(f"*.{suffix}")]
 
 
-def _checkpoint_key(checkpoint: Path) -> str:
+def checkpoint_key(checkpoint: Path) -> str:
     """Where it is, and its small files: the path of a random checkpoint holds its own key already."""
     return digest([checkpoint / "config.json", checkpoint / "tokenizer.json"], str(checkpoint))

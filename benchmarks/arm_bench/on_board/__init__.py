@@ -1,0 +1,1 @@
+"""What runs on the virtual board, with NumPy and one runtime only."""

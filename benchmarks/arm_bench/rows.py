@@ -1,0 +1,54 @@
+"""The rows of ``arm.json``: one for every (model, runtime, precision, CPU, length)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class KernelRow:
+    """What one kernel of ours executes in an inference, all its calls together."""
+
+    name: str
+    operators: str
+    calls: int
+    instructions: int
+    cycles: float | None = None
+    """llvm-mca's estimate for its hot blocks; None where llvm-mca is not there."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Instructions of one inference, batch 1, one thread."""
+
+    model: str
+    runtime: str
+    precision: str
+    cpu: str
+    length: int
+    instructions: int
+    spread: float
+    """Largest count of the repeats divided by the smallest, less 1."""
+    cosine: float
+    """Agreement of the output with PyTorch's float32 output: the proof of the same job."""
+    libraries: Mapping[str, int] = field(default_factory=dict)
+    """Instructions of each file that was executed, the largest first."""
+    kernels: Sequence[KernelRow] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.instructions < 1 or self.length < 1 or self.spread < 0:
+            raise ValueError(f"row {self.model}/{self.runtime} on {self.cpu}: impossible figures: {self}")
+
+    @property
+    def millions(self) -> float:
+        return self.instructions / 1e6
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write the rows as a JSON list; the file appears complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    aside.replace(path)
