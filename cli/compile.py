@@ -15,7 +15,7 @@ import typer
 from . import console, options
 
 if TYPE_CHECKING:
-    from ..compiler.artifact import Manifest
+    from ..compiler.artifact import Manifest, StrategyRecord
     from ..compiler.tuned import TunedSchedules
     from ..targets.target import Target
 
@@ -69,12 +69,12 @@ def compile_(
                 "scheme": manifest.scheme,
                 "buckets": [{"batch": bucket.batch, "length": bucket.length} for bucket in manifest.buckets],
                 "artifact_bytes": size,
-                "kernels": [asdict(entry) for entry in manifest.strategies],
+                "kernels": [asdict(entry) | {"schedule": _schedule(entry, tuned)} for entry in manifest.strategies],
             }
         )
     else:
         if tuned is not None:
-            _print_schedules(manifest)
+            _print_schedules(manifest, tuned)
         machine_name = f"{manifest.target.name} ({manifest.target.arch})"
         print(f"{output}: {manifest.scheme} for {machine_name}, {size / 1e6:.1f} MB")
 
@@ -92,15 +92,23 @@ def _tuned(log: str | None, target: Target, threads: int | None) -> Iterator[Tun
         yield TunedSchedules(opened, target, threads, console.say)
 
 
-def _print_schedules(manifest: Manifest) -> None:
+def _schedule(entry: StrategyRecord, tuned: TunedSchedules | None) -> str:
+    """What an operator's schedule is by."""
+    if entry.tuning_record is None:
+        return "default"
+    return "estimated" if tuned is not None and entry.tuning_record in tuned.estimated else "measured"
+
+
+def _print_schedules(manifest: Manifest, tuned: TunedSchedules) -> None:
     """Every operator of every bucket, layers as one row, with the record that it was scheduled by."""
     found = Counter(
-        (_LAYER.sub("/layers.*.", each.operator), each.strategy, each.tuning_record) for each in manifest.strategies
+        (_LAYER.sub("/layers.*.", each.operator), each.strategy, each.tuning_record, _schedule(each, tuned))
+        for each in manifest.strategies
     )
     rows = [
-        (operator, count, strategy, "default" if record is None else f"record {record[:8]}")
-        for (operator, strategy, record), count in found.items()
+        (operator, count, strategy, schedule if record is None else f"record {record[:8]}, {schedule}")
+        for (operator, strategy, record, schedule), count in found.items()
     ]
     console.print_table(("operator", "calls", "strategy", "schedule"), rows)
-    tuned = sum(entry.tuning_record is not None for entry in manifest.strategies)
-    print(f"{tuned} of {len(manifest.strategies)} kernels are scheduled by the log, the others by default")
+    by_log = sum(entry.tuning_record is not None for entry in manifest.strategies)
+    print(f"{by_log} of {len(manifest.strategies)} kernels are scheduled by the log, the others by default")

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import boards, console, options
-from .tuning_display import COLUMNS, display, rows, summary
+from .tuning_display import columns, display, rows, summary
 
 if TYPE_CHECKING:
+    from ..compiler.estimation import Meter
     from ..rpc.tuning.progress import Progress
+    from ..targets.target import Target
 
 
 INTERRUPTED = 130
 """The exit status of a program that an interrupt ended (POSIX: 128 and the signal)."""
+
+
+class CostModel(str, Enum):
+    """What a candidate's time is by."""
+
+    XGBOOST = "xgboost"
+    STATIC = "static"
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +51,13 @@ def tune(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Of a kernel; by default one a core of the target.")
     ] = None,
+    cost_model: Annotated[
+        CostModel,
+        typer.Option(
+            "--cost-model",
+            help="xgboost: every candidate is measured. static: times are estimated from the code, without a board.",
+        ),
+    ] = CostModel.XGBOOST,
     seed: Annotated[int, typer.Option("--seed", min=1, help="Of the search.")] = 1,
     warm_start: Annotated[
         bool,
@@ -67,14 +84,20 @@ def tune(
         quantized = load(model)
         buckets = choose_buckets(quantized, tokens, rows_of_buckets)
         settings = Settings(trials=trials, threads=threads or machine.cores, seed=seed, warm_start=warm_start)
-        places = boards.places(boards.chosen(device, tracker, key), wait)
-        with open_log(log) as opened, display(trials) as tell:
-            found = run(quantized, machine, buckets, opened, places, settings, tell)
+        chosen = boards.chosen(device, tracker, key)
+        meter = None if cost_model is CostModel.XGBOOST else _meter(machine)
+        places = [] if meter is not None and chosen is None and not _runs_here(machine) else boards.places(chosen, wait)
+        estimated_by = None if meter is None else meter.name
+        with open_log(log) as opened, display(trials, estimated_by) as tell:
+            found = run(quantized, machine, buckets, opened, places, settings, tell, meter)
     if as_json:
-        console.print_json(_document(found))
+        console.print_json(_document(found, estimated_by, checked=bool(places)))
         return
-    console.print_table(COLUMNS, rows(found))
-    print(summary(found))
+    console.print_table(columns(estimated_by), rows(found))
+    print(summary(found, estimated_by))
+    if not places:
+        print(f"nothing was run: {log} keeps unchecked estimates, which compile leaves aside; see docs/tuning.md")
+        return
     print(f"use it: intbert compile {model} --target {target} --log {log} -o OUTPUT")
 
 
@@ -88,5 +111,23 @@ def _ended_by_an_interrupt() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _document(found: Sequence[Progress]) -> dict[str, Any]:
-    return {"tasks": [each.to_json() for each in found]}
+def _meter(target: Target) -> Meter:
+    from ..compiler.estimation import best_meter
+
+    return best_meter(target)
+
+
+def _runs_here(target: Target) -> bool:
+    """Whether this machine can run code for the target, and so can check what it computes."""
+    from ..targets.features import host_arch, host_features
+
+    return target.arch == host_arch() and target.features <= host_features()
+
+
+def _document(found: Sequence[Progress], estimated_by: str | None, checked: bool) -> dict[str, Any]:
+    return {
+        "source": "measured" if estimated_by is None else "estimated",
+        "estimated_by": estimated_by,
+        "checked": checked,
+        "tasks": [each.to_json() for each in found],
+    }

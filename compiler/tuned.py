@@ -23,7 +23,8 @@ class TunedSchedules:
     """The best records of ``log`` for kernels that run on ``target``.
 
     ``threads``: of the records; by default what the target's cores are, or else the one count that the log has.
-    ``tell`` hears of records that do not apply any more. Raises TuningLogError as the log does.
+    ``tell`` hears of records that do not apply any more, and of estimates that nobody has checked, which are not used.
+    Raises TuningLogError as the log does.
     """
 
     def __init__(self, log: TuningLog, target: Target, threads: int | None = None, tell: Tell = lambda _: None) -> None:
@@ -32,12 +33,23 @@ class TunedSchedules:
         self._cores = target.cores
         self._threads = threads
         self._tell = tell
+        self._told_of_unchecked = False
+        self.estimated: set[str] = set()
+        """The ids of the records that were used whose times are estimates."""
         self._tvm = str(installed_versions()["apache-tvm"])
 
     def __call__(self, alternatives: Sequence[Alternative]) -> TunedKernel | None:
         """The fastest of the ways to run an operator that the log knows, None when it knows none."""
+        from ..schedules.tuning_log.record import ESTIMATED
+
         found = self.best(alternatives)
-        return None if found is None else found[0]
+        if found is None:
+            self._tell_of_unchecked(alternatives)
+            return None
+        tuned, record = found
+        if record.source == ESTIMATED:
+            self.estimated.add(record.id)
+        return tuned
 
     def best(self, alternatives: Sequence[Alternative]) -> tuple[TunedKernel, Record] | None:
         """The same with its record."""
@@ -69,6 +81,20 @@ class TunedSchedules:
         words = f"record {record.id[:8]} ({record.workload.operator} {record.workload.shape})"
         self._tell(f"{words}: there is no strategy {record.strategy!r} for it any more; tune again")
         return None
+
+    def _tell_of_unchecked(self, alternatives: Sequence[Alternative]) -> None:
+        """Once: what no machine has run is no reason to change a schedule."""
+        from ..schedules.tuning_log import Filter
+        from ..schedules.tuning_log.record import UNCHECKED
+
+        hashes = {workload_hash(alternative.kernel) for alternative in alternatives}
+        unchecked = (Filter(workload=hash, outcome=UNCHECKED) for hash in hashes)
+        if not self._told_of_unchecked and any(map(self._log.count, unchecked)):
+            self._told_of_unchecked = True
+            self._tell(
+                f"{self._log}: its unchecked records of this model are not used; tune again with a --device that runs "
+                "the candidates"
+            )
 
     def _threads_for(self, hashes: Iterable[str]) -> int | None:
         if self._threads is not None:

@@ -57,10 +57,10 @@ class Board:
         return json.dumps({"arch": host_arch(), "features": sorted(host_features())}).encode()
 
     def machine(self) -> bytes:
-        """JSON: what the board calls itself, how many cores this session may use, and their cpufreq governor."""
+        """JSON: what the board and its processor are called, how many cores this session may use, their governor."""
         governor = self.sensors.describe().governor
-        found = {"description": machine.describe(), "cores": machine.usable_cores(), "governor": governor}
-        return json.dumps(found).encode()
+        found = {"description": machine.describe(), "cpu": machine.processor(), "cores": machine.usable_cores()}
+        return json.dumps({**found, "governor": governor}).encode()
 
     def room(self) -> bytes:
         """JSON: what the store's file system and the memory have room for (:class:`.room.Room`)."""

@@ -66,7 +66,8 @@ class Session:
         return BoardFeatures(document["arch"], frozenset(document["features"]))
 
     def machine(self) -> dict[str, Any]:
-        """What the board calls itself (``description``), the ``cores`` the session may use, and their ``governor``."""
+        """What the board calls itself (``description``), its ``cpu`` in words, the ``cores`` the session may use, and
+        their ``governor``."""
         return json.loads(self._call("asking what it is", "machine"))
 
     def upload(self, artifact: Path, progress: Callable[[int, int], None] | None = None) -> str:

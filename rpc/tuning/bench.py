@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RemoteError
+from ...schedules.tuning_log.record import MEASURED, USABLE
 from ..on_board.kernels import Request
 from .arguments import Arguments
 from .boards import BoardProcess, Job, LostBoardError
@@ -35,6 +36,11 @@ class Bench:
     ``interruption`` ends what is measured.
     """
 
+    source = MEASURED
+    """What its times are, for records."""
+    counted = (USABLE,)
+    """The outcomes of records that may be the best of a run."""
+
     def __init__(
         self,
         builder: Builder,
@@ -44,7 +50,7 @@ class Bench:
         shared: bool,
         interruption: Interruption,
     ) -> None:
-        self._builder = builder
+        self.builder = builder
         self._boards = list(boards)
         self._folder = folder
         self._shared = shared
@@ -66,7 +72,7 @@ class Bench:
         builds: dict[Future[str | None], tuple[int, Path]] = {}
         for index, function in enumerate(functions):
             path = self._folder / f"candidate-{next(self._count)}.so"
-            builds[self._builder.submit(function, path)] = index, path
+            builds[self.builder.submit(function, path)] = index, path
         while self._shared and wait(builds, INTERRUPTION_SECONDS).not_done:
             self._interruption.check()
         ready: deque[tuple[int, Path]] = deque()

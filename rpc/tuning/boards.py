@@ -171,7 +171,9 @@ class _Bench:
             board = opening.__enter__()
             self._opening, self._board, self._sent = opening, board, None
             features = board.session.features()
-            self._machine = Machine(board.name, features.arch, features.features, **board.session.machine())
+            found = board.session.machine()
+            cpu = found.pop("cpu", features.arch)  # a board may still have the runtime of an earlier release
+            self._machine = Machine(board.name, features.arch, features.features, cpu=cpu, **found)
         return self
 
     def close(self) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
 from subprocess import DEVNULL
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...targets.target import Target
+
+if TYPE_CHECKING:
+    from ...compiler.estimation import Estimate, Meter
+
+T = TypeVar("T")
 
 SECONDS = 60.0
 """For one candidate; half a second is usual."""
@@ -32,14 +37,21 @@ class Builder:
         self._pool = PopenPoolExecutor(
             max_workers=workers, timeout=SECONDS, initializer=_ignore_interrupts, stdout=DEVNULL, stderr=DEVNULL
         )
-        self._unfinished: set[Future[str | None]] = set()
+        self._unfinished: set[Future[Any]] = set()
 
     def submit(self, function: Any, path: Path) -> Future[str | None]:
         """Builds the scheduled PrimFunc into the shared library ``path``; the result is that of :func:`result_of`."""
+        return self._submit(_build, function, self._target, str(path))
+
+    def estimate(self, function: Any, threads: int, meter: Meter) -> Future[Estimate | str]:
+        """Estimates the scheduled PrimFunc's time with ``threads``; the result is that of :func:`result_of`."""
+        return self._submit(_estimate, function, self._target, threads, meter)
+
+    def _submit(self, work: Callable[..., Any], function: Any, *arguments: Any) -> Future[Any]:
         import tvm
 
         text = tvm.ir.save_json(tvm.IRModule({"main": function}))
-        future = self._pool.submit(_build, text, self._target, str(path))
+        future = self._pool.submit(work, text, *arguments)
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         return future
@@ -64,10 +76,10 @@ class Builder:
                 process.kill()
 
 
-def result_of(build: Future[str | None]) -> str | None:
-    """Why the build failed, in one line; None when it did not."""
+def result_of(future: Future[T]) -> T | str:
+    """What a worker came to, or in one line why it came to nothing; of a build that succeeded, None."""
     try:
-        return build.result()
+        return future.result()
     except TimeoutError:
         return f"the build did not end within {SECONDS:g} s"
     except ChildProcessError:
@@ -80,15 +92,31 @@ def _ignore_interrupts() -> None:
 
 
 def _build(text: str, target: Target, path: str) -> str | None:
-    import tvm
-
     from ...compiler.kernel_library import build_kernel_library
 
     try:
-        build_kernel_library(tvm.ir.load_json(text)["main"], target, Path(path))
+        build_kernel_library(_function(text), target, Path(path))
     except Exception as error:  # TVM raises whatever type it likes; the tuner records it
         return _last_line(error)
     return None
+
+
+def _estimate(text: str, target: Target, threads: int, meter: Meter) -> Estimate | str:
+    from ...compiler.estimation import estimate_kernel
+
+    try:
+        return estimate_kernel(_function(text), target, threads, meter)
+    except Exception as error:  # TVM raises whatever type it likes; the tuner records it
+        return _last_line(error)
+
+
+def _function(text: str) -> Any:
+    import tvm
+
+    from ...compiler import kernels  # its import registers every intrinsic of ours that the text may name
+
+    assert kernels is not None
+    return tvm.ir.load_json(text)["main"]
 
 
 def _last_line(error: Exception) -> str:

@@ -9,21 +9,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Machine:
-    """A board: its name here, its architecture and instruction set features, what it calls itself, its cores, their
-    cpufreq governor (None where it has none)."""
+    """A board: its name here, its architecture and instruction set features, what it calls itself, its processor in
+    words, its cores, their cpufreq governor (None where it has none)."""
 
     name: str
     arch: str
     features: frozenset[str]
     description: str
+    cpu: str
     cores: int
     governor: str | None = None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """``seconds``: samples of one call; ``sha256``: of the outputs' bytes; ``conditions``: after the last sample, as
-    JSON. Or ``error``: why there are none."""
+    """``seconds``: samples of one call; ``sha256``: of the outputs' bytes, None where nothing ran; ``conditions``:
+    after the last sample, as JSON. Or ``error``: why there are none."""
 
     seconds: tuple[float, ...] = ()
     sha256: str | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...compiler.artifact import Bucket
+from ...compiler.estimation import Meter
 from ...compiler.model import QuantizedModel
 from ...compiler.tasks import tasks_of
 from ...errors import TuningLogError, UnsuitableBoardError
@@ -21,6 +22,7 @@ from .bench import Bench
 from .boards import BoardProcess, Place
 from .build import Builder
 from .cost_model import from_bytes, new_cost_model, to_bytes
+from .estimating import EstimatingBench
 from .interruption import Interruption
 from .progress import Progress, Tell
 from .settings import Settings
@@ -38,8 +40,11 @@ def tune(
     places: Sequence[Place],
     settings: Settings,
     tell: Tell,
+    meter: Meter | None = None,
 ) -> Sequence[Progress]:
     """Tunes the kernels of ``model`` for ``target`` on the boards at ``places`` and writes every trial to ``log``.
+
+    With a ``meter`` times are its estimates, and the boards, if there are any, only check what candidates compute.
 
     Raises:
         RemoteError: a board cannot be reached, or the last one was lost.
@@ -51,8 +56,9 @@ def tune(
     interruption = Interruption()
     with opened_bench(places, target, interruption) as (bench, folder):
         tasks = tasks_of(model, buckets, target.features)
-        with _cost_model(log, target, tell) as cost_model, interruption.from_keyboard():
-            tuner = Tuner(tasks, target, log, bench, settings, folder, cost_model, tell, interruption)
+        chosen = bench if meter is None else _estimating(bench, target, meter, interruption)
+        with _cost_model(log, target, meter, tell) as cost_model, interruption.from_keyboard():
+            tuner = Tuner(tasks, target, log, chosen, settings, folder, cost_model, tell, interruption)
             tuner.run()
         return tuner.progress
 
@@ -74,6 +80,10 @@ def opened_bench(
         yield stack.enter_context(closing(bench)), folder
 
 
+def _estimating(bench: Bench, target: Target, meter: Meter, interruption: Interruption) -> EstimatingBench:
+    return EstimatingBench(bench.builder, target, meter, bench if bench.machines else None, interruption)
+
+
 def _opened(place: Place, target: Target, stack: ExitStack) -> BoardProcess:
     board = BoardProcess(place)
     stack.callback(board.close)
@@ -88,9 +98,11 @@ def _opened(place: Place, target: Target, stack: ExitStack) -> BoardProcess:
 
 
 @contextmanager
-def _cost_model(log: TuningLog, target: Target, tell: Tell) -> Iterator[Any]:
-    """The cost model that the log keeps for this processor, or a new one; the log keeps what it learns."""
-    key = f"xgboost {target.arch} {' '.join(sorted(target.features))}"
+def _cost_model(log: TuningLog, target: Target, meter: Meter | None, tell: Tell) -> Iterator[Any]:
+    """The cost model that the log keeps for this processor, or a new one; the log keeps what it learns. What it learns
+    of estimates is kept apart."""
+    learnt = "xgboost" if meter is None else f"xgboost of {meter.name}"
+    key = f"{learnt} {target.arch} {' '.join(sorted(target.features))}"
     kept = log.model(key)
     try:
         model = new_cost_model() if kept is None else from_bytes(kept)

@@ -10,11 +10,12 @@ from typing import Any
 from ...compiler.kernels import Alternative
 from ...compiler.tasks import Task
 from ...schedules.tuning_log import Conditions, Device, Filter, Record, TuningLog
-from ...schedules.tuning_log.record import MEASURED
+from ...schedules.tuning_log.record import ESTIMATED, MEASURED, UNCHECKED
 from ...targets.target import Target
 from ..on_board.kernels import Request
 from .arguments import write_arguments
 from .bench import Bench
+from .estimating import EstimatingBench
 from .interruption import Interruption
 from .progress import Progress, Tell
 from .result import Machine, Measured
@@ -40,8 +41,8 @@ class Tuner:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], target: Target, log: TuningLog, bench: Bench, settings: Settings, folder: Path,
-        cost_model: Any, tell: Tell, interruption: Interruption,
+        self, tasks: Sequence[Task], target: Target, log: TuningLog, bench: Bench | EstimatingBench, settings: Settings,
+        folder: Path, cost_model: Any, tell: Tell, interruption: Interruption,
     ) -> None:  # fmt: skip
         self._target = target
         self._log = log
@@ -53,7 +54,8 @@ class Tuner:
         self._interruption = interruption
         self._versions = versions()
         self.progress = [
-            Progress(task, [Way.of(each, task.operator, task.shape) for each in _worth_tuning(task)]) for task in tasks
+            Progress(task, [Way.of(each, task.operator, task.shape, bench.counted) for each in _worth_tuning(task)])
+            for task in tasks
         ]
 
     @property
@@ -85,7 +87,9 @@ class Tuner:
 
     def _comparable(self, record: Record, way: Way) -> bool:
         return (
-            record.source == MEASURED
+            record.source == self._bench.source
+            and (record.source == MEASURED or record.device.model == self._bench.machines[0].description)
+            and (record.outcome != UNCHECKED or UNCHECKED in self._bench.counted)
             and record.strategy == way.alternative.strategy.name
             and record.features == self._target.features
             and record.threads == self._settings.threads
@@ -125,8 +129,8 @@ class Tuner:
         before, left = progress.best, self._settings.trials - self.trials
         fresh = [candidate for candidate in candidates if candidate.trace not in way.known][:left]
         self._begin(f"measuring {name}")
-        self._measure(progress, way, [*fresh, *way.contenders()])
-        self._measure(progress, way, way.contenders())
+        self._measure(progress, way, [*fresh, *self._again(way)])
+        self._measure(progress, way, self._again(way))
         found = [way.known.get(candidate.trace) for candidate in candidates]
         search.learn(candidates, [() if record is None else record.seconds for record in found])
         self._judge(progress, before)
@@ -145,6 +149,10 @@ class Tuner:
         if seeds:
             self._begin(f"measuring what was best for kernels like {progress.task.operator}")
             self._measure(progress, way, list(seeds.values()))
+
+    def _again(self, way: Way) -> list[Candidate]:
+        """What is measured in every round; an estimate stays what it is."""
+        return way.contenders() if self._bench.source == MEASURED else []
 
     def _begin(self, step: str) -> None:
         """Says what comes next, unless the end was asked for."""
@@ -192,7 +200,7 @@ class Tuner:
     def _record(
         self, way: Way, trace: str, measured: Measured, machine: Machine | None, expected: str
     ) -> Record:  # fmt: skip
-        wrong = measured.error is None and measured.sha256 != expected
+        wrong = measured.error is None and measured.sha256 not in (None, expected)
         good = measured.error is None and not wrong
         board = machine or self._bench.machines[0]  # a candidate that was not built was meant for any
         return Record(
@@ -204,10 +212,11 @@ class Tuner:
             threads=self._settings.threads,
             features=self._target.features,
             target=self._target.name,
-            device=Device(board.name, board.description, self._target.cpu, board.cores),
+            device=Device(board.name, board.description, board.cpu, board.cores),
             conditions=_conditions(measured, board),
             versions=self._versions,
-            checked_by=CHECKED_BY if good else None,
+            source=self._bench.source,
+            checked_by=CHECKED_BY if good and measured.sha256 is not None else None,
             tuned_at=datetime.now(timezone.utc),
         )
 
@@ -219,7 +228,9 @@ class Tuner:
             """MetaSchedule ends the run at a trace that does not apply: those of another space may be such."""
             return self._comparable(record, way)
 
-        return LogDatabase(self._log, self._target, self._versions.tvm, self._settings.threads, accept=accept)
+        ranked = way.ranked if self._bench.source == ESTIMATED else None
+        versions, threads = self._versions.tvm, self._settings.threads
+        return LogDatabase(self._log, self._target, versions, threads, accept=accept, ranked=ranked)
 
 
 def _worth_tuning(task: Task) -> tuple[Alternative, ...]:

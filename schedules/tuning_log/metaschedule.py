@@ -9,7 +9,7 @@ import json
 import struct
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -114,7 +114,8 @@ class LogDatabase(meta_schedule.database.PyDatabase):
     """A log as MetaSchedule sees it while it tunes one target with one number of threads and one release of TVM.
 
     ``record_of`` makes a record of what MetaSchedule commits, or None when the log has it already; without it commits
-    change nothing, for a tuner that adds its records itself. ``accept``: which records it sees.
+    change nothing, for a tuner that adds its records itself. ``accept``: which records it sees. ``ranked``: the records
+    that :meth:`get_top_k` chooses from, the best first, for a tuner that knows of better ones than the log's usable.
     """
 
     def __init__(
@@ -125,9 +126,10 @@ class LogDatabase(meta_schedule.database.PyDatabase):
         threads: int,
         record_of: Callable[[meta_schedule.database.TuningRecord], Record | None] | None = None,
         accept: Callable[[Record], bool] = lambda record: True,
+        ranked: Callable[[], Sequence[Record]] | None = None,
     ) -> None:
         super().__init__()
-        self._accept = accept
+        self._accept, self._ranked = accept, ranked
         self._log, self._record_of = log, record_of
         self._target, self._tvm, self._threads = target, tvm, threads
         self._view = _View(target.tvm())
@@ -150,6 +152,8 @@ class LogDatabase(meta_schedule.database.PyDatabase):
 
     def get_top_k(self, workload: Any, top_k: int) -> list[Any]:
         """The best usable records of the workload whose traces apply."""
+        if self._ranked is not None:
+            return self._applied(self._ranked())[:top_k]
         suitable = {"features": self._target.features, "tvm": self._tvm, "threads": self._threads}
         asked = top_k
         while True:

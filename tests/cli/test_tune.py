@@ -125,6 +125,32 @@ def test_the_environment_names_the_log_and_no_log_leaves_it_out(
     assert {kernel["tuning_record"] for kernel in default} == {None}
 
 
+def test_estimates_are_called_so(intbert: Run, quantized: Path, tmp_path: Path) -> None:
+    log = ("--log", tmp_path / "tuning.db")
+    static = ("tune", quantized, *COMMON, *log, "--cost-model", "static", "--trials", "10")
+    shown = intbert(*static)
+    assert shown.exit_code == 0, shown.stderr
+    assert re.search(r"^estimates by .*, not measurements: the best schedules take", shown.stdout, re.MULTILINE)
+    document = json.loads(intbert(*static, "--json").stdout)
+    assert (document["source"], document["checked"]) == ("estimated", True)
+    assert document["estimated_by"]
+    compiled = intbert("compile", quantized, *COMMON, *log, "--output", tmp_path / "artifact")
+    assert re.search(r"record [0-9a-f]{8}, estimated", compiled.stdout)
+    assert not re.search(r"record [0-9a-f]{8}, measured", compiled.stdout)
+
+
+def test_estimates_without_a_board(intbert: Run, quantized: Path, tmp_path: Path) -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("this machine is no x86, and may run the target's code")
+    log, target = ("--log", tmp_path / "tuning.db"), ("--target", "rpi5", "--lengths", "8", "--threads", "1")
+    shown = intbert("tune", quantized, *target, *log, "--cost-model", "static", "--trials", "9")
+    assert shown.exit_code == 0, shown.stderr
+    assert "nothing was run" in shown.stdout
+    compiled = intbert("compile", quantized, *target, *log, "--output", tmp_path / "artifact")
+    assert "its unchecked records of this model are not used" in compiled.stderr
+    assert "0 of " in compiled.stdout
+
+
 def test_verifying(intbert: Run, quantized: Path, log: Path) -> None:
     result = intbert(
         "logs", "verify", quantized, *COMMON, "--log", log, "--sample", "2", "--tolerance", "1e9", "--json"

@@ -88,7 +88,7 @@ def test_no_board_begins_another_candidate(new_bench: NewBench, one: Arguments, 
 
     with pytest.raises(KeyboardInterrupt):
         new_bench(1).measure([adding_one() for _ in range(3)], one, REQUEST, ask)
-    assert heard == [0]
+    assert len(heard) == 1
 
 
 def test_a_board_that_measures_is_not_waited_for(
