@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..compiler.toy_artifact import build_toy
+from ..rpc.farm.processes import farm as farm
 from .desk import Desk
 from .ssh_board import SshBoard, start_ssh_board
 from .unavailable import UnavailableError, skip_or_fail

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from .desk import SECONDS, Desk
 from .ssh_board import SshBoard
 
 pytestmark = pytest.mark.usefixtures("seated")
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[FarmProcesses]:
-    processes = FarmProcesses(tmp_path)
-    yield processes
-    processes.close()
 
 
 def test_a_board_of_a_farm(desk: Desk, pi: SshBoard, toy: Path, farm: FarmProcesses, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,6 @@ pytestmark = pytest.mark.usefixtures("seated")
 
 TRIALS = 16
 BEFORE_THE_RESTART = 4
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[FarmProcesses]:
-    processes = FarmProcesses(tmp_path)
-    yield processes
-    processes.close()
 
 
 def test_tuning_through_a_restart(
@@ -58,6 +50,7 @@ def test_tuning_through_a_restart(
     assert {record.checked_by for record in records} == {"intbert oracle"}
     devices = Counter(record.device.name for record in records)
     assert set(devices) == {"pi", "five"}, devices
+    assert {record.device.cpu for record in records} == {"cortex-a72", "cortex-a76"}, "the boards' own, not the target's"
 
     for gateway in gateways:
         gateway.terminate()

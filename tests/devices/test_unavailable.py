@@ -42,5 +42,5 @@ def test_mirror_without_the_release(tmp_path: Path) -> None:
 
 
 def test_no_wheel_of_that_version(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match=r"`pip download` of the board's wheels failed: .*numpy==0"):
+    with pytest.raises(UnavailableError, match=r"found no wheel of numpy==0\.0\.0 for Python 3\.11 on aarch64"):
         unpack_wheels(["numpy==0.0.0"], "3.11", tmp_path, tmp_path / "site")

@@ -1,24 +1,22 @@
-"""Python packages for the board: its wheels, of the versions that this machine's environment has."""
+"""Python packages for the board: the wheels of the runtime that boards get, unpacked."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-import subprocess
-import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from intbert.errors import IntbertError
+from intbert.rpc.board_runtime.download import PipIndex
+from intbert.rpc.board_runtime.platform import BoardPlatform
+from intbert.rpc.board_runtime.requirements import PIP, wanted_packages
+
 from .unavailable import UnavailableError
 
-SECONDS = 300
+SECONDS = 300.0
 
-RUNTIME_PACKAGES = ("apache-tvm", "apache-tvm-ffi", "numpy", "tokenizers", "typing-extensions")
-"""All that a compiled model needs on a board: of apache-tvm, the runtime libraries and the Python files."""
-
-# The newest glibc is Debian 12's; every older manylinux runs on it.
-PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)), "manylinux2014_aarch64")
+GLIBC = (2, 36)
+"""Debian 12's."""
 
 # The compiler (300 MB), headers and CUDA's runtime have no place on a board.
 _LEFT_OUT = (
@@ -31,25 +29,26 @@ _LEFT_OUT = (
 
 
 def runtime_requirements() -> tuple[str, ...]:
-    """``RUNTIME_PACKAGES``, each pinned to the version that runs these tests."""
-    return tuple(f"{name}=={importlib.metadata.version(name)}" for name in RUNTIME_PACKAGES)
+    """All that a compiled model needs on a board, each pinned to the version that runs these tests."""
+    return tuple(wanted.choices[0] for wanted in wanted_packages() if wanted.name != PIP)
 
 
 def unpack_wheels(requirements: Sequence[str], python: str, work: Path, site: Path) -> None:
     """Downloads aarch64 wheels for CPython ``python`` ("3.11") and unpacks them into ``site``."""
-    if importlib.util.find_spec("pip") is None:
-        raise UnavailableError(f"the board's wheels are downloaded by pip, which {sys.executable} does not have")
-    wheels = work / "wheels"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    command += ["--implementation=cp", f"--python-version={python}", f"--dest={wheels}"]
-    command += [f"--platform={platform}" for platform in PLATFORMS]
-    try:
-        done = subprocess.run([*command, *requirements], capture_output=True, text=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise UnavailableError(f"`pip download` did not end within {SECONDS} s") from None
-    if done.returncode:
-        words = " ".join(done.stderr.split())
-        raise UnavailableError(f"`pip download` of the board's wheels failed: {words[-500:]}")
-    for wheel in sorted(wheels.glob("*.whl")):
-        with zipfile.ZipFile(wheel) as archive:
+    major, minor = map(int, python.split("."))
+    platform = BoardPlatform((major, minor), "aarch64", GLIBC)
+    for number, requirement in enumerate(requirements):
+        folder = work / f"wheel-{number}"
+        folder.mkdir(parents=True)
+        with zipfile.ZipFile(_downloaded(requirement, platform, folder)) as archive:
             archive.extractall(site, [name for name in archive.namelist() if not name.startswith(_LEFT_OUT)])
+
+
+def _downloaded(requirement: str, platform: BoardPlatform, folder: Path) -> Path:
+    try:
+        wheel = PipIndex(SECONDS).download(requirement, platform, folder)
+    except IntbertError as error:
+        raise UnavailableError(str(error)) from error
+    if wheel is None:
+        raise UnavailableError(f"pip found no wheel of {requirement} for {platform}")
+    return wheel

@@ -11,13 +11,7 @@ from intbert.rpc.farm.endpoint import Endpoint
 from intbert.rpc.sessions.board_session import Terms
 
 from .processes import SECONDS, FarmProcesses
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[FarmProcesses]:
-    processes = FarmProcesses(tmp_path)
-    yield processes
-    processes.close()
+from .processes import farm as farm
 
 
 @pytest.fixture(scope="module")

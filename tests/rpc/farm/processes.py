@@ -7,10 +7,11 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from intbert.rpc.farm.endpoint import Endpoint
 from intbert.rpc.farm.summary import Queue, query
 
@@ -95,6 +96,14 @@ class FarmProcesses:
 
     def close(self) -> None:
         self._stack.close()
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Iterator[FarmProcesses]:
+    """For a test, at whose end nothing of it runs; conftest files import it."""
+    processes = FarmProcesses(tmp_path)
+    yield processes
+    processes.close()
 
 
 def eventually(true: Callable[[], object]) -> None:
