@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from intbert.compiler.operators.fixed_point import WIDE_LIMIT
 from intbert.schedules.linear import LINEAR_STRATEGIES
+from intbert.schedules.lookup.kernels import LOOKUP_KERNELS
 from intbert.targets import get_target
 from intbert.targets.features import IMPLIED
 from intbert.targets.target import Target
@@ -65,7 +66,8 @@ def assert_oracle(strategy: str, rows: int, channels: int, inputs: int, epilogue
 
 
 def test_every_strategy_is_tested() -> None:
-    assert {strategy.name for strategy in LINEAR_STRATEGIES} == set(CPUS)
+    lookups = {kernel.name for kernel in LOOKUP_KERNELS}  # tests/schedules/test_lookup_strategies.py
+    assert {strategy.name for strategy in LINEAR_STRATEGIES} == set(CPUS) | lookups
 
 
 @pytest.mark.parametrize(
