@@ -30,7 +30,7 @@ from scipy.stats import spearmanr
 
 OUTPUT = Path("build/bench/estimation.json")
 OPERATORS = ("linear", "attention")
-ROUNDS = 7
+ROUNDS = 9
 SEED = 1
 SENTENCES = ("The ferry leaves at a quarter past nine, if the fog lifts.", "It rains.", "How many have you read?")
 
