@@ -12,21 +12,26 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 
-from arm_bench.artifacts import compiled, quantized_model
+from arm_bench.artifacts import compiled
 from arm_bench.board import Board
 from arm_bench.contenders import PEERS, RUNTIMES, ours
 from arm_bench.count import Count, count, spread
 from arm_bench.cpus import CPUS, Cpu
+from arm_bench.cycles import cycles_by_kernel
 from arm_bench.emulator import get_emulator
-from arm_bench.kernels import instructions_by_kernel, kernel_calls, kernel_rows
+from arm_bench.kernels import LIBRARY, instructions_by_kernel, kernel_calls, kernel_rows
+from arm_bench.llvm import get_llvm
 from arm_bench.peers import model_file, peers_site
 from arm_bench.report import print_report
-from arm_bench.rows import KernelRow, Row, write_rows
+from arm_bench.rows import KernelRow, Row, merged, read_rows, write_rows
 from arm_bench.virtual_board import BUILD as BOARD_BUILD
 from arm_bench.virtual_board import userland
 from peer_bench.arguments import names_of, numbers
+from peer_bench.artifacts import quantized_model
 from peer_bench.contenders import Contender
 from peer_bench.errors import BenchmarkError
 from peer_bench.models import MODELS, BenchmarkModel
@@ -51,6 +56,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     choice("--precisions", tuple(PRECISIONS), ("W8A8",), "precisions of intbert")
     parser.add_argument("--lengths", type=numbers, default=[32, 128], help="tokens (default 32,128)")
     parser.add_argument("--repeats", type=int, default=1, help="processes a row (default 1)")
+    parser.add_argument("--keep", action="store_true", help="keep what the output holds of other jobs")
     parser.add_argument("--output", type=Path, default=BUILD / "arm.json", help="the rows, as JSON")
     options = parser.parse_args(arguments)
     if options.repeats < 1 or min(options.lengths) < 3:
@@ -86,6 +92,7 @@ class Bench:
         self._workspace = Workspace(BUILD, VENV)
         found = userland()
         emulator = get_emulator(BOARD_BUILD, console.print)
+        self._llvm = get_llvm(BOARD_BUILD, console.print)
         self._board = Board(found, emulator)
         self._peers_board = Board(found, emulator, [peers_site(found)]) if with_peers else self._board
 
@@ -98,7 +105,9 @@ class Bench:
             artifact = compiled(model, job.cpu, job.length, work)
             counts = self._counts(self._board, job, contender, artifact, work)
             calls = kernel_calls(self._board, job.cpu, artifact, job.length, work)
-            kernels = kernel_rows(instructions_by_kernel(counts[0], artifact), {}, calls, artifact, job.length)
+            instructions = instructions_by_kernel(counts[0], artifact)
+            cycles = cycles_by_kernel(self._llvm, job.cpu, counts[0], artifact / LIBRARY)
+            kernels = kernel_rows(instructions, cycles, calls, artifact, job.length)
             return _row(job, contender, counts, kernels)
 
     def peer(self, job: Job, contender: Contender) -> Row:
@@ -128,27 +137,35 @@ def _row(job: Job, contender: Contender, counts: Sequence[Count], kernels: Seque
     )  # fmt: skip
 
 
-def run(options: argparse.Namespace, console: Console) -> list[Row]:
-    """Count everything that was asked for."""
+def jobs_of(options: argparse.Namespace) -> list[Job]:
+    """Every combination that was asked for."""
+    every = product(options.models, options.cpus, options.lengths)
+    return [Job(MODELS[model], length, CPUS[cpu], options.repeats) for model, cpu, length in every]
+
+
+def run(options: argparse.Namespace, console: Console) -> tuple[list[Row], list[str]]:
+    """Count everything that was asked for; the rows, and what failed: one runtime does not stop the others."""
     peers = [peer.contender for peer in PEERS if peer.contender.runtime in options.only]
+    precisions = options.precisions if OURS in options.only else []
     bench = Bench(console, bool(peers))
-    rows = []
-    for model in options.models:
-        for cpu in options.cpus:
-            for length in options.lengths:
-                job = Job(MODELS[model], length, CPUS[cpu], options.repeats)
-                if OURS in options.only:
-                    rows += [bench.ours(job, precision) for precision in options.precisions]
-                rows += [bench.peer(job, peer) for peer in peers]
-    return rows
+    rows = read_rows(options.output) if options.keep else []
+    failures = []
+    for job in jobs_of(options):
+        counting = [partial(bench.ours, job, precision) for precision in precisions]
+        for count_one in [*counting, *(partial(bench.peer, job, peer) for peer in peers)]:
+            try:
+                rows = merged(rows, [count_one()])
+            except BenchmarkError as error:
+                failures.append(str(error))
+            write_rows(rows, options.output)
+    return rows, failures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 with one line on stderr, or 130 when interrupted."""
     options = parse(arguments)
     try:
-        rows = run(options, Console(stderr=True))
-        write_rows(rows, options.output)
+        rows, failures = run(options, Console(stderr=True))
     except (BenchmarkError, OSError) as error:
         print(f"bench-arm: {error}", file=sys.stderr)
         return 1
@@ -156,7 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print_report(rows, Console(width=None if sys.stdout.isatty() else 140))
     print(f"{len(rows)} rows: {os.path.relpath(options.output)}")
-    return 0
+    for failure in failures:
+        print(f"bench-arm: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

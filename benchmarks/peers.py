@@ -1,7 +1,7 @@
 """``make bench-peers``: this project and other runtimes, side by side in one run.
 
 Every runtime has a process of its own and takes short turns with the others; only one computes at a time.
-They all do the same job, batch 1: token ids of exactly the given length -> the states of the last layer, for
+They all do the same job: token ids of exactly the given length -> the states of the last layer, for
 MiniLM with their mean over the tokens. Each row says how well its output agrees with PyTorch's in float32.
 """
 
@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from peer_bench.arguments import names_of, numbers
@@ -24,6 +25,8 @@ from peer_bench.workspace import Workspace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+QUICK = ("--models", "minilm", "--lengths", "128", "--threads", "1", "--runs", "40")
+
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
@@ -31,20 +34,25 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     models, runtimes = tuple(MODELS), RUNTIMES
     parser.add_argument("--models", type=names_of(models), default=list(models), help=f"of {', '.join(models)}")
     parser.add_argument("--runtimes", type=names_of(runtimes), default=list(runtimes), help=f"of {', '.join(runtimes)}")
-    parser.add_argument("--lengths", type=numbers, default=[32, 128], help="tokens (default 32,128)")
+    parser.add_argument("--lengths", type=numbers, default=[16, 32, 128, 384], help="tokens (default 16,32,128,384)")
+    parser.add_argument("--batches", type=numbers, default=[1], help="rows of an inference (default 1)")
     parser.add_argument("--threads", type=numbers, default=[1, 2], help="threads (default 1,2)")
     parser.add_argument("--runs", type=int, default=150, help="measured runs a row (default 150)")
     parser.add_argument("--output", type=Path, default=BUILD / "peers.json", help="the rows, as JSON")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--quick", action="store_true", help=f"a minute: {' '.join(QUICK)}, unless given otherwise")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args([*QUICK, *given] if "--quick" in given else given)
     if options.runs < 1 or min(options.lengths) < 3:
         parser.error("--runs must be at least 1 and every length at least 3")
     return options
 
 
-def prepared(workspace: Workspace, model: BenchmarkModel, contender: Contender, lengths: Sequence[int]) -> Entry:
+def prepared(
+    workspace: Workspace, model: BenchmarkModel, contender: Contender, lengths: Sequence[int], batch: int
+) -> Entry:
     """The contender with its model file, made now when it is not in the cache."""
     if not contender.is_peer:
-        return Entry(contender, Path(sys.executable), workspace.artifact(model, lengths))
+        return Entry(contender, Path(sys.executable), workspace.artifact(model, lengths, batch))
     folder = workspace.peer_folder(model, contender.runtime)
     return Entry(contender, workspace.peers_python, folder / contender.model_file)
 
@@ -59,20 +67,20 @@ def run(options: argparse.Namespace, console: Console) -> list[Row]:
     rows: list[Row] = []
     # A bar that redraws itself in a thread of its own would take time from the measured process.
     with Progress(*columns, console=console, auto_refresh=False) as progress:
-        jobs = len(options.models) * len(options.threads) * len(options.lengths) * len(chosen)
+        jobs = len(options.models) * len(options.batches) * len(options.threads) * len(options.lengths) * len(chosen)
         task = progress.add_task("", total=jobs * options.runs)
 
         def advance(what: str, runs: int) -> None:
             progress.update(task, description=what, advance=runs, refresh=True)
 
         plans: list[Plan] = []
-        for model in (MODELS[name] for name in options.models):
-            entries = []
+        for name, batch in product(options.models, options.batches):
+            model, entries = MODELS[name], []
             for contender in chosen:
                 advance(f"{model.name}: preparing {contender.name}", 0)
-                entries.append(prepared(workspace, model, contender, options.lengths))
+                entries.append(prepared(workspace, model, contender, options.lengths, batch))
             inputs = workspace.inputs(model, options.lengths)
-            plans += [Plan(model, entries, inputs, options.lengths, n, options.runs) for n in options.threads]
+            plans += [Plan(model, entries, inputs, options.lengths, n, options.runs, batch) for n in options.threads]
         for plan in plans:
             rows += measure(plan, BUILD / "logs", BENCHMARKS, advance)
     return rows
@@ -89,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    width = None if sys.stdout.isatty() else 120
+    width = None if sys.stdout.isatty() else 160
     print_report(rows, Console(width=width))
     print(f"{len(rows)} rows: {os.path.relpath(options.output)}")
     return 0

@@ -1,4 +1,4 @@
-"""This project's side: the model at a precision, compiled for an emulated CPU."""
+"""This project's side: a model compiled for an emulated CPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,28 +8,9 @@ from unittest.mock import patch
 
 from intbert.compiler.deploy import deploy
 from intbert.compiler.model import QuantizedModel
-from intbert.compiler.model_files import load, save
 from intbert.targets import Target, get_target, toolchain
-from peer_bench.cache import cached_folder, digest
-from peer_bench.models import BenchmarkModel
-from peer_bench.precisions import Precision, quantized
-from peer_bench.repository import SENTENCES
-from peer_bench.workspace import Workspace, checkpoint_key, sources
 
 from .cpus import Cpu
-
-QUANTIZERS = ("quantization", "compiler/model.py", "compiler/model_files.py", "compiler/packing.py")
-
-
-def quantized_model(workspace: Workspace, model: BenchmarkModel, precision: Precision) -> QuantizedModel:
-    """The model at this precision, from the cache or made now."""
-    checkpoint = workspace.checkpoint(model)
-    key = digest([*sources(*QUANTIZERS), SENTENCES], checkpoint_key(checkpoint), precision.name)
-    folder = cached_folder(
-        workspace.build / "cache", f"{model.name}-{precision.name}", key,
-        lambda folder: save(quantized(checkpoint, precision), folder),
-    )  # fmt: skip
-    return load(folder)
 
 
 def target_of(cpu: Cpu) -> Target:

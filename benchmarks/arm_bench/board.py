@@ -12,7 +12,8 @@ from peer_bench.repository import BENCHMARKS
 
 from .cpus import Cpu
 from .emulator import Emulator
-from .virtual_board import Userland, python_version
+from .root import root_of
+from .virtual_board import BUILD, Userland, python_version
 
 SECONDS = 1800
 
@@ -44,9 +45,9 @@ class Board:
         Raises:
             BenchmarkError: it failed or took too long, with the last line it printed.
         """
-        root = self.userland.root
+        root = root_of(cpu, self.userland.root, BUILD)
         counting = [] if blocks is None else ["-plugin", f"{self.emulator.plugin},out={blocks}"]
-        interpreter = root / "usr" / "bin" / f"python{python_version(root)}"
+        interpreter = root / "usr" / "bin" / f"python{python_version(self.userland.root)}"
         command = [self.emulator.qemu, "-cpu", cpu.qemu, *counting, "-L", root, interpreter, *arguments]
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:

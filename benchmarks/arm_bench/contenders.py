@@ -27,6 +27,7 @@ PEERS: Sequence[Peer] = (
     Peer(contender("onnxruntime", "fp32"), _ONNX),
     Peer(contender("onnxruntime", "int8"), _ONNX),
     Peer(contender("onnxruntime-unfused", "int8"), _ONNX),
+    Peer(contender("ctranslate2", "int8"), ("ctranslate2", "PyYAML")),
     Peer(contender("openvino", "int8"), ("openvino", "openvino-telemetry", "packaging")),
 )
 

@@ -42,6 +42,11 @@ class Row:
             raise ValueError(f"row {self.model}/{self.runtime} on {self.cpu}: impossible figures: {self}")
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """What was counted: rows of one identity replace each other."""
+        return (self.model, self.runtime, self.precision, self.cpu, self.length)
+
+    @property
     def millions(self) -> float:
         return self.instructions / 1e6
 
@@ -52,3 +57,16 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
     aside = path.with_name(path.name + ".partial")
     aside.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     aside.replace(path)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file; none when it is not there."""
+    if not path.is_file():
+        return []
+    documents = json.loads(path.read_text())
+    return [Row(**{**each, "kernels": tuple(KernelRow(**kernel) for kernel in each["kernels"])}) for each in documents]
+
+
+def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """All rows, the new ones in the place of old ones. Counts, unlike times, may come from several runs."""
+    return list({row.identity: row for row in (*old, *new)}.values())

@@ -9,7 +9,7 @@ from .ratios import OURS
 
 @dataclass(frozen=True)
 class Contender:
-    """A runtime at one precision. ``module`` is its worker, ``model_file`` what the worker loads."""
+    """A runtime at one precision. ``module`` is its worker, ``model_file`` what it loads; empty: the whole folder."""
 
     runtime: str
     precision: str
@@ -28,6 +28,8 @@ class Contender:
 
 _ONNX = "peer_bench.workers.onnxruntime_worker"
 _OPENVINO = "peer_bench.workers.openvino_worker"
+_CTRANSLATE2 = "peer_bench.workers.ctranslate2_worker"
+_TORCH = "peer_bench.workers.torch_worker"
 
 # "onnxruntime" runs the graph that onnxruntime.transformers.optimizer fused (one operator for a layer's
 # attention), "onnxruntime-unfused" the exported one, which the session optimizes by itself. Which of them is
@@ -41,6 +43,9 @@ CONTENDERS: Sequence[Contender] = (
     Contender("openvino", "fp32", _OPENVINO, "openvino.xml"),
     Contender("openvino", "bf16", _OPENVINO, "openvino.xml"),
     Contender("openvino", "int8", _OPENVINO, "openvino-int8.xml"),
+    Contender("ctranslate2", "int8", _CTRANSLATE2, ""),
+    Contender("torch", "fp32", _TORCH, ""),
+    Contender("torch", "int8", _TORCH, ""),
 )
 
 RUNTIMES = tuple(dict.fromkeys(contender.runtime for contender in CONTENDERS))

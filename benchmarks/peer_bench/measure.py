@@ -10,7 +10,7 @@ from .environment import worker_environment
 from .machine import cpu_features, cpu_model, cpus_for
 from .models import BenchmarkModel
 from .process import WorkerProcess
-from .rows import Row, Samples, latencies
+from .rows import Row, Samples, latencies, ratio_of_turns
 from .turns import turns
 from .workers.serve import Spec
 
@@ -19,6 +19,10 @@ WARM_UP = 2
 
 Progress = Callable[[str, int], None]
 """Told what goes on, and by how many measured runs the work has advanced."""
+
+
+TurnSamples = Mapping[tuple[str, int], Sequence[Samples]]
+"""Worker and length -> its samples, a turn after the other."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,13 @@ class Plan:
     lengths: Sequence[int]
     threads: int
     runs: int
+    batch: int = 1
 
 
 def _start(plan: Plan, entry: Entry, logs: Path, package_root: Path) -> WorkerProcess:
     spec = Spec(
         model=str(entry.model), inputs=str(plan.inputs), precision=entry.contender.precision,
-        threads=plan.threads, cpus=cpus_for(plan.threads), lengths=list(plan.lengths),
+        threads=plan.threads, cpus=cpus_for(plan.threads), lengths=list(plan.lengths), batch=plan.batch,
     )  # fmt: skip
     name = f"{plan.model.name}-{entry.contender.name}-{plan.threads}"
     command = [entry.python, "-m", entry.contender.module]
@@ -64,25 +69,35 @@ def measure(plan: Plan, logs: Path, package_root: Path, progress: Progress) -> l
             progress(f"{plan.model.name}: loading {entry.contender.name}", 0)
             worker = stack.enter_context(_start(plan, entry, logs, package_root))
             workers[entry.contender.name] = worker
-        samples: dict[tuple[str, int], list[Samples]] = {}
-        for turn in turns(list(workers), plan.lengths, plan.runs, BLOCK):
-            taken = workers[turn.worker].measure(turn.length, turn.runs, WARM_UP)
-            samples.setdefault((turn.worker, turn.length), []).append(taken)
-            progress(f"{plan.model.name}, {plan.threads} threads, length {turn.length}: {turn.worker}", turn.runs)
-        return _rows(plan, workers, samples)
+        what = f"{plan.model.name}, {plan.threads} threads"
+        return _rows(plan, workers, take_turns(workers, plan.lengths, plan.runs, what, progress))
 
 
-def _rows(
-    plan: Plan, workers: Mapping[str, WorkerProcess], samples: Mapping[tuple[str, int], Sequence[Samples]]
-) -> list[Row]:
+def take_turns(
+    workers: Mapping[str, WorkerProcess], lengths: Sequence[int], runs: int, what: str, progress: Progress
+) -> TurnSamples:
+    """Let the workers measure in turns; the samples of each of them, a turn after the other."""
+    samples: dict[tuple[str, int], list[Samples]] = {}
+    for turn in turns(list(workers), lengths, runs, BLOCK):
+        taken = workers[turn.worker].measure(turn.length, turn.runs, WARM_UP)
+        samples.setdefault((turn.worker, turn.length), []).append(taken)
+        progress(f"{what}, length {turn.length}: {turn.worker}", turn.runs)
+    return samples
+
+
+def _rows(plan: Plan, workers: Mapping[str, WorkerProcess], samples: TurnSamples) -> list[Row]:
     cpu, features = cpu_model(), cpu_features()
+    ours = next((entry.contender.name for entry in plan.entries if not entry.contender.is_peer), None)
     return [
         Row(
             model=plan.model.name, runtime=entry.contender.runtime, precision=entry.contender.precision,
-            length=length, batch=1, threads=plan.threads,
+            length=length, batch=plan.batch, threads=plan.threads,
             **latencies(samples[entry.contender.name, length], plan.threads),
             cosine=round(workers[entry.contender.name].cosine[str(length)], 6),
             cpu=cpu, features=features, versions=workers[entry.contender.name].versions,
+            to_ours=None if ours is None else ratio_of_turns(
+                samples[entry.contender.name, length], samples[ours, length]
+            ),
         )
         for length in plan.lengths
         for entry in plan.entries

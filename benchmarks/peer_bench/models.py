@@ -8,7 +8,17 @@ from pathlib import Path
 from .errors import BenchmarkError
 
 MakeRandomBert = Callable[[Path], Path]
-"""Given a folder with a tokenizer, the folder of a random BERT-base checkpoint."""
+"""Given a folder with a tokenizer, the folder of a checkpoint with random weights."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of an encoder that gets random weights."""
+
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int
 
 
 @dataclass(frozen=True)
@@ -17,14 +27,15 @@ class BenchmarkModel:
 
     name: str
     pooling: bool
-    random_weights: bool
+    shape: Shape | None = None
+    """None: the weights are those of all-MiniLM-L6-v2."""
 
 
 MODELS: Mapping[str, BenchmarkModel] = {
     model.name: model
     for model in (
-        BenchmarkModel("minilm", pooling=True, random_weights=False),
-        BenchmarkModel("bert-base", pooling=False, random_weights=True),
+        BenchmarkModel("minilm", pooling=True),
+        BenchmarkModel("bert-base", pooling=False, shape=Shape(layers=12, hidden=768, heads=12, intermediate=3072)),
     )
 }
 
@@ -45,4 +56,4 @@ def minilm_folder() -> Path:
 def checkpoint_folder(model: BenchmarkModel, make_random_bert: MakeRandomBert) -> Path:
     """The folder with the model's float checkpoint and its tokenizer."""
     minilm = minilm_folder()  # the random model shares its vocabulary
-    return make_random_bert(minilm) if model.random_weights else minilm
+    return minilm if model.shape is None else make_random_bert(minilm)

@@ -13,6 +13,8 @@ Selector = Callable[[Row], bool]
 OPPONENTS: Mapping[str, Selector] = {
     "OpenVINO int8": lambda row: row.runtime == "openvino" and row.precision == "int8",
     "ONNX Runtime int8": lambda row: row.runtime.startswith("onnxruntime") and row.precision == "int8",
+    "CTranslate2 int8": lambda row: row.runtime == "ctranslate2" and row.precision == "int8",
+    "torch int8": lambda row: row.runtime == "torch" and row.precision == "int8",
     "best fp32": lambda row: row.runtime != OURS and row.precision == "fp32",
     "best bf16": lambda row: row.runtime != OURS and row.precision == "bf16",
 }

@@ -13,14 +13,15 @@ DOUBTFUL_COSINE = 0.95
 
 def latency_table(rows: Sequence[Row]) -> Table:
     """One line a row, jobs separated, the fastest of each job first."""
-    table = Table("model", "length", "threads", "runtime", "precision", title="Latency, batch 1")
-    for column in ("p50 ms", "p90 ms", "min ms", "CPU share", "cosine to fp32"):
+    table = Table("model", "length", "batch", "threads", "runtime", "precision", title="Latency")
+    for column in ("p50 ms", "to ours", "p90 ms", "min ms", "CPU share", "cosine to fp32"):
         table.add_column(column, justify="right")
     for job, group in group_by_job(rows).items():
         for row in sorted(group, key=lambda row: row.p50_ms):
             table.add_row(
-                job.model, str(job.length), str(job.threads), row.runtime, row.precision,
-                f"{row.p50_ms:.2f}", f"{row.p90_ms:.2f}", f"{row.min_ms:.2f}",
+                job.model, str(job.length), str(job.batch), str(job.threads), row.runtime, row.precision,
+                f"{row.p50_ms:.2f}", "-" if row.to_ours is None else f"{row.to_ours:.2f}",
+                f"{row.p90_ms:.2f}", f"{row.min_ms:.2f}",
                 f"{row.cpu_share:.2f}", _cosine_cell(row.cosine),
             )  # fmt: skip
         table.add_section()
@@ -34,7 +35,7 @@ def _cosine_cell(cosine: float) -> str:
 
 def ratio_table(rows: Sequence[Row]) -> Table:
     """One line a job: how many times faster than each opponent this project is."""
-    table = Table("model", "length", "threads", title="intbert is so many times faster than")
+    table = Table("model", "length", "batch", "threads", title="intbert is so many times faster than")
     for opponent in OPPONENTS:
         table.add_column(opponent, justify="right")
     for job, group in group_by_job(rows).items():
@@ -45,7 +46,7 @@ def ratio_table(rows: Sequence[Row]) -> Table:
             else "-"
             for opponent in OPPONENTS
         ]
-        table.add_row(job.model, str(job.length), str(job.threads), *cells)
+        table.add_row(job.model, str(job.length), str(job.batch), str(job.threads), *cells)
     return table
 
 

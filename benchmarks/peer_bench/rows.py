@@ -31,6 +31,8 @@ class Row:
     cpu: str = ""
     features: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    to_ours: float | None = None
+    """How many times this project's time it took: the median, over the rounds of turns, of the ratio of medians."""
 
     def __post_init__(self) -> None:
         for name in ("length", "batch", "threads", "runs"):
@@ -73,6 +75,12 @@ def latencies(turns: Sequence[Samples], threads: int) -> Latencies:
         runs=milliseconds.size,
         cpu_share=round(float(sum(turn.cpu_seconds for turn in turns) / offered), 3),
     )
+
+
+def ratio_of_turns(theirs: Sequence[Samples], ours: Sequence[Samples]) -> float:
+    """The median, over the rounds, of their median divided by ours: what slows a whole round cancels out."""
+    pairs = zip(theirs, ours, strict=True)
+    return round(float(np.median([np.median(their.seconds) / np.median(our.seconds) for their, our in pairs])), 4)
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:

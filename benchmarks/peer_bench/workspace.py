@@ -3,8 +3,8 @@
 import importlib.metadata
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from .environment import peers_python, worker_environment
 from .models import BenchmarkModel, checkpoint_folder
 from .repository import BENCHMARKS, ROOT, SENTENCES
 
+QUANTIZERS = ("quantization", "compiler/model.py", "compiler/model_files.py", "compiler/packing.py")
 REQUIREMENTS = ROOT / "requirements" / "peers.txt"
 
 
@@ -25,7 +26,8 @@ class Workspace:
     venv: Path
 
     @property
-    def _cache(self) -> Path:
+    def cache(self) -> Path:
+        """Where prepared models lie."""
         return self.build / "cache"
 
     def _log(self, name: str) -> Path:
@@ -50,10 +52,12 @@ class Workspace:
         """The float checkpoint."""
 
         def make(tokenizer: Path) -> Path:
+            assert model.shape is not None  # else nobody asks for random weights
+            sizes = [str(size) for size in (asdict(model.shape).values())]
             return cached_folder(
-                self._cache, f"{model.name}-float", self._prepare_key("make_random_bert"),
+                self.cache, f"{model.name}-float", self._prepare_key("make_random_bert", None, *sizes),
                 lambda folder: self._run_in_peers(
-                    "make_random_bert", f"{model.name}-float", tokenizer, folder
+                    "make_random_bert", f"{model.name}-float", tokenizer, *sizes, folder
                 ),
             )  # fmt: skip
 
@@ -64,7 +68,7 @@ class Workspace:
         checkpoint, name = self.checkpoint(model), f"{model.name}-inputs-of-{length}"
         command = [sys.executable, "-m", "peer_bench.prepare.make_inputs", checkpoint, str(model.pooling), SENTENCES]
         folder = cached_folder(
-            self._cache, name, self._prepare_key("make_inputs", checkpoint, str(length)),
+            self.cache, name, self._prepare_key("make_inputs", checkpoint, str(length)),
             lambda folder: run_logged(
                 [*command, str(length), folder], self._log(name), worker_environment(BENCHMARKS, os.cpu_count() or 1)
             ),
@@ -76,7 +80,7 @@ class Workspace:
         checkpoint = self.checkpoint(model)
         words = ",".join(map(str, lengths))
         folder = cached_folder(
-            self._cache, f"{model.name}-inputs", self._prepare_key("make_inputs", checkpoint, words),
+            self.cache, f"{model.name}-inputs", self._prepare_key("make_inputs", checkpoint, words),
             lambda folder: self._run_in_peers(
                 "make_inputs", f"{model.name}-inputs", checkpoint, model.pooling, SENTENCES, words, folder
             ),
@@ -87,7 +91,7 @@ class Workspace:
         """The folder with ONNX Runtime's files."""
         checkpoint = self.checkpoint(model)
         return cached_folder(
-            self._cache, f"{model.name}-onnx", self._prepare_key("make_onnx", checkpoint),
+            self.cache, f"{model.name}-onnx", self._prepare_key("make_onnx", checkpoint),
             lambda folder: self._run_in_peers(
                 "make_onnx", f"{model.name}-onnx", checkpoint, model.pooling, folder
             ),
@@ -97,40 +101,55 @@ class Workspace:
         """The folder with OpenVINO's files."""
         checkpoint = self.checkpoint(model)
         return cached_folder(
-            self._cache, f"{model.name}-openvino", self._prepare_key("make_openvino", checkpoint),
+            self.cache, f"{model.name}-openvino", self._prepare_key("make_openvino", checkpoint),
             lambda folder: self._run_in_peers(
                 "make_openvino", f"{model.name}-openvino", checkpoint, model.pooling, SENTENCES, folder
             ),
         )  # fmt: skip
 
+    def ctranslate2(self, model: BenchmarkModel) -> Path:
+        """The folder that is CTranslate2's model."""
+        checkpoint = self.checkpoint(model)
+        return cached_folder(
+            self.cache, f"{model.name}-ctranslate2", self._prepare_key("make_ctranslate2", checkpoint),
+            lambda folder: self._run_in_peers("make_ctranslate2", f"{model.name}-ctranslate2", checkpoint, folder),
+        )  # fmt: skip
+
     def peer_folder(self, model: BenchmarkModel, runtime: str) -> Path:
         """The folder with the files that a peer loads."""
-        return self.openvino(model) if runtime == "openvino" else self.onnx(model)
+        folders: Mapping[str, Callable[[BenchmarkModel], Path]] = {
+            "onnxruntime": self.onnx,
+            "onnxruntime-unfused": self.onnx,
+            "openvino": self.openvino,
+            "ctranslate2": self.ctranslate2,
+            "torch": self.checkpoint,
+        }
+        return folders[runtime](model)
 
-    def artifact(self, model: BenchmarkModel, lengths: Sequence[int]) -> Path:
+    def artifact(self, model: BenchmarkModel, lengths: Sequence[int], batch: int = 1) -> Path:
         """This project's artifact for this machine: quantized and compiled by its own command line."""
         intbert = Path(sys.executable).parent / "intbert"
         checkpoint = self.checkpoint(model)
-        quantize_key = digest(
-            [*sources("quantization", "compiler/model.py", "compiler/model_files.py"), SENTENCES],
-            checkpoint_key(checkpoint),
-        )
+        quantize_key = digest([*sources(*QUANTIZERS), SENTENCES], checkpoint_key(checkpoint))
         quantize = [intbert, "quantize", checkpoint, "--method", "ibert", "--calibrate", SENTENCES, "-o"]
         quantized = cached_folder(
-            self._cache, f"{model.name}-quantized", quantize_key,
+            self.cache, f"{model.name}-quantized", quantize_key,
             lambda folder: run_logged([*quantize, folder / "model"], self._log(f"{model.name}-quantize")),
         )  # fmt: skip
         words = ",".join(map(str, lengths))
-        compile_key = digest(
-            sources("compiler", "schedules", "targets"),
-            quantize_key, words, importlib.metadata.version("apache-tvm"),
-        )  # fmt: skip
-        compile_ = [intbert, "compile", quantized / "model", "--target", "host", "--lengths", words, "-o"]
+        compile_ = [intbert, "compile", quantized / "model", "--target", "host", "--lengths", words]
+        compile_ += ["--batch", str(batch), "-o"]
+        name = f"{model.name}-artifact-of-{batch}"
         compiled = cached_folder(
-            self._cache, f"{model.name}-artifact", compile_key,
-            lambda folder: run_logged([*compile_, folder / "model"], self._log(f"{model.name}-compile")),
+            self.cache, name, compiled_key(quantize_key, words),
+            lambda folder: run_logged([*compile_, folder / "model"], self._log(name)),
         )  # fmt: skip
         return compiled / "model"
+
+
+def compiled_key(*words: str) -> str:
+    """Of an artifact: another compiler, or another TVM, compiles another one."""
+    return digest(sources("compiler", "schedules", "targets"), *words, importlib.metadata.version("apache-tvm"))
 
 
 def sources(*names: str) -> list[Path]:

@@ -14,11 +14,13 @@ from arm_bench.blocks import Block, parse_blocks, total
 from arm_bench.contenders import PEERS, RUNTIMES, ours
 from arm_bench.count import Count, spread
 from arm_bench.cpus import CPUS
+from arm_bench.cycles import assembly, hot_blocks
 from arm_bench.mappings import parse_maps
 from arm_bench.operators import operators_of
 from arm_bench.peers import pinned
 from arm_bench.report import instruction_table, kernel_table
-from arm_bench.rows import KernelRow, Row, write_rows
+from arm_bench.root import cpuinfo, root_of
+from arm_bench.rows import KernelRow, Row, merged, read_rows, write_rows
 from arm_bench.symbols import kernel_of
 from intbert.targets import toolchain
 from peer_bench.errors import BenchmarkError
@@ -76,6 +78,37 @@ def test_an_entry_and_a_body_are_one_kernel(symbol: str, kernel: str):
     assert kernel_of(symbol) == kernel
 
 
+@pytest.mark.parametrize(
+    ("disassembled", "assembled"),
+    [
+        ("b.lt\t0x15e1704 <linear_compute_+0x604>", "b.lt\t."),
+        ("cbz\tx1, 0x15e1754", "cbz\tx1, ."),
+        ("mov\tw8, #0x10", "mov\tw8, #0x10"),
+        ("mov\tw8, #5 // =0x5", "mov\tw8, #5"),
+    ],
+)
+def test_a_block_by_itself_names_no_address(disassembled: str, assembled: str):
+    assert assembly(disassembled) == assembled
+
+
+def test_hot_blocks_are_nearly_all_instructions():
+    blocks = [Block(0, 4, 1, 1), Block(4, 8, 2, 500), Block(12, 4, 1, 8000)]
+    assert hot_blocks(blocks) == [blocks[2], blocks[1]]
+
+
+def test_the_board_says_which_core_it_is(tmp_path: Path):
+    board = tmp_path / "userland"
+    for name in ("usr", "proc"):
+        (board / name).mkdir(parents=True)
+    root = root_of(CPUS["cortex-a76"], board, tmp_path)
+    assert (root / "usr").resolve() == board / "usr"
+    text = (root / "proc" / "cpuinfo").read_text()
+    assert "0xd0b" in text
+    assert "asimddp" in text
+    assert "asimddp" not in cpuinfo(CPUS["cortex-a72"], 1)
+    assert list((board / "proc").iterdir()) == []
+
+
 def test_operators_of_kernels_are_joined_across_layers(tmp_path: Path):
     names = ["embeddings", "layers.0.output", "layers.0.norm", "layers.1.output", "layers.1.norm"]
     strategies = [{"operator": f"main_b1_t128/{name}", "strategy": "plain"} for name in names]
@@ -127,6 +160,15 @@ def test_rows_have_the_fields_that_others_read(tmp_path: Path):
     assert {"model", "runtime", "precision", "cpu", "length", "instructions"} <= set(read)
     with pytest.raises(ValueError, match="impossible"):
         row("intbert", "W8A8", 0)
+
+
+def test_new_rows_replace_old_ones_of_the_same_job(tmp_path: Path):
+    path = tmp_path / "arm.json"
+    assert read_rows(path) == []
+    old = [row("intbert", "W8A8", 10, kernels=(KernelRow("linear", "", 1, 5),)), row("openvino", "int8", 20)]
+    write_rows(old, path)
+    assert read_rows(path) == old
+    assert [each.instructions for each in merged(old, [row("intbert", "W8A8", 9)])] == [9, 20]
 
 
 def printed(table: object) -> str:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from peers import parse
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "peers.py"
 
@@ -17,8 +18,15 @@ def peers(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_the_models_and_runtimes() -> None:
     result = peers("--help")
     assert result.returncode == 0
-    for name in ("minilm", "bert-base", "intbert", "onnxruntime", "openvino"):
+    for name in ("minilm", "bert-base", "intbert", "onnxruntime", "openvino", "ctranslate2", "torch"):
         assert name in result.stdout
+
+
+def test_quick_is_a_slice_that_may_be_changed() -> None:
+    quick = parse(["--quick", "--runtimes", "intbert,torch", "--threads", "2"])
+    assert (quick.models, quick.lengths, quick.batches, quick.threads) == (["minilm"], [128], [1], [2])
+    assert quick.runtimes == ["intbert", "torch"]
+    assert parse([]).lengths == [16, 32, 128, 384]
 
 
 @pytest.mark.parametrize(

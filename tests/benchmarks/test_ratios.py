@@ -23,6 +23,8 @@ PEERS = [
     row("openvino", "int8", 10.0),
     row("onnxruntime", "int8", 14.0),
     row("onnxruntime-unfused", "int8", 13.0),
+    row("ctranslate2", "int8", 15.0),
+    row("torch", "int8", 16.0),
 ]
 
 
@@ -33,6 +35,8 @@ def test_the_fastest_of_each_kind_is_the_opponent() -> None:
     assert found == {
         "OpenVINO int8": ("openvino", pytest.approx(10.0 / 8.0)),
         "ONNX Runtime int8": ("onnxruntime-unfused", pytest.approx(13.0 / 8.0)),
+        "CTranslate2 int8": ("ctranslate2", pytest.approx(15.0 / 8.0)),
+        "torch int8": ("torch", pytest.approx(16.0 / 8.0)),
         "best fp32": ("onnxruntime-unfused", pytest.approx(28.0 / 8.0)),
         "best bf16": ("openvino", pytest.approx(9.0 / 8.0)),
     }
@@ -59,7 +63,7 @@ def test_rows_of_different_jobs_are_not_compared() -> None:
 
 
 def printed(rows: list[Row]) -> str:
-    console = Console(width=140)
+    console = Console(width=180)
     with console.capture() as capture:
         print_report(rows, console)
     return capture.get()

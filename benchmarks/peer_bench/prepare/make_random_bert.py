@@ -1,4 +1,4 @@
-"""Writes BERT-base with random weights: ``make_random_bert TOKENIZER_FOLDER OUTPUT``.
+"""Writes a BERT with random weights: ``make_random_bert TOKENIZER_FOLDER LAYERS HIDDEN HEADS INTERMEDIATE OUTPUT``.
 
 Latency does not depend on the values of the weights, and no checkpoint has to be downloaded.
 """
@@ -15,11 +15,15 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 
 
 def main() -> None:
-    tokenizer, output = map(Path, sys.argv[1:])
+    tokenizer, *sizes, output = sys.argv[1:]
+    layers, hidden, heads, intermediate = map(int, sizes)
+    config = BertConfig(
+        num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=heads, intermediate_size=intermediate
+    )
     torch.manual_seed(SEED)
-    BertModel(BertConfig(), add_pooling_layer=False).save_pretrained(output)
+    BertModel(config, add_pooling_layer=False).save_pretrained(output)
     for name in TOKENIZER_FILES:
-        shutil.copyfile(tokenizer / name, output / name)
+        shutil.copyfile(Path(tokenizer) / name, Path(output) / name)
 
 
 if __name__ == "__main__":

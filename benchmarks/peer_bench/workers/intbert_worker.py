@@ -6,14 +6,15 @@ from .serve import Loaded, Run, Spec, inputs_of_length, serve
 
 
 def load(spec: Spec) -> Loaded:
-    """int32 token ids [1, length] -> the head's integers."""
+    """int32 token ids [batch, length] -> the head's integers."""
     import intbert
     import numpy as np
 
     model = intbert.load(spec.model, threads=spec.threads)
 
     def run_of(length: int) -> Run:
-        feed = {name: array.astype(np.int32) for name, array in inputs_of_length(spec.inputs, length).items()}
+        inputs = inputs_of_length(spec.inputs, length, spec.batch)
+        feed = {name: array.astype(np.int32) for name, array in inputs.items()}
         return lambda: model.run(**feed)
 
     def to_float(integers: Any) -> np.ndarray:

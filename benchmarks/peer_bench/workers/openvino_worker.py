@@ -30,7 +30,7 @@ def load(spec: Spec) -> Loaded:
 
     def run_of(length: int) -> Run:
         model = core.read_model(spec.model)
-        feed = inputs_of_length(spec.inputs, length)
+        feed = inputs_of_length(spec.inputs, length, spec.batch)
         model.reshape({name: list(array.shape) for name, array in feed.items()})
         compiled = core.compile_model(model, "CPU", settings)
         used["openvino_inference_precision"] = str(compiled.get_property("INFERENCE_PRECISION_HINT"))
@@ -38,7 +38,7 @@ def load(spec: Spec) -> Loaded:
         return lambda: request.infer(feed, share_inputs=True, share_outputs=True)[0]
 
     runs = {length: run_of(length) for length in spec.lengths}
-    return Loaded(runs, {"openvino": version("openvino"), "nncf": version("nncf"), **used}, np.asarray)
+    return Loaded(runs, {"openvino": version("openvino"), **used}, np.asarray)
 
 
 if __name__ == "__main__":

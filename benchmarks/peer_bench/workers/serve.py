@@ -34,6 +34,7 @@ class Spec:
     threads: int
     cpus: list[int]
     lengths: list[int]
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,21 @@ class Loaded:
     """The output as floats, up to one common factor."""
 
 
-def inputs_of_length(path: str, length: int) -> "dict[str, np.ndarray]":
-    """``input_ids``, ``attention_mask`` and ``token_type_ids`` [1, length], int64; every token is real."""
+def inputs_of_length(path: str, length: int, batch: int = 1) -> "dict[str, np.ndarray]":
+    """``input_ids``, ``attention_mask`` and ``token_type_ids`` [batch, length], int64; every token is real."""
     import numpy as np
 
     with np.load(path) as arrays:
-        ids = arrays[f"ids_{length}"]
+        ids = np.repeat(arrays[f"ids_{length}"], batch, axis=0)
     return {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+
+
+def ends_pooled(spec: Spec) -> bool:
+    """Whether the job ends with the mean of the token states."""
+    import numpy as np
+
+    with np.load(spec.inputs) as arrays:
+        return arrays[f"reference_{spec.lengths[0]}"].ndim == 2
 
 
 def cosine(output: "np.ndarray", reference: "np.ndarray") -> float:
@@ -68,7 +77,9 @@ def _agreement(spec: Spec, loaded: Loaded) -> dict[str, float]:
 
     with np.load(spec.inputs) as arrays:
         return {
-            str(length): cosine(loaded.to_float(loaded.runs[length]()), arrays[f"reference_{length}"])
+            str(length): cosine(
+                loaded.to_float(loaded.runs[length]()), np.repeat(arrays[f"reference_{length}"], spec.batch, axis=0)
+            )
             for length in spec.lengths
         }
 

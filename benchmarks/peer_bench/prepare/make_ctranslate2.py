@@ -1,0 +1,14 @@
+"""Writes CTranslate2's int8 model: ``make_ctranslate2 CHECKPOINT OUTPUT``."""
+
+import sys
+
+from ctranslate2.converters import TransformersConverter  # pyright: ignore[reportMissingImports]
+
+
+def main() -> None:
+    checkpoint, output = sys.argv[1:]
+    TransformersConverter(checkpoint).convert(output, quantization="int8", force=True)
+
+
+if __name__ == "__main__":
+    main()
