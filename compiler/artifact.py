@@ -91,12 +91,16 @@ class StrategyRecord:
     """The strategy that an operator got, and why the better ones did not apply, as (name, reason).
 
     ``tuning_record``: the id of the tuning log's record that its schedule is from; None: the default schedule.
+    ``macs``: multiply-adds of one call; ``bytes``: of its arguments, each read or written once. None in an artifact
+    that was compiled before these were recorded.
     """
 
     operator: str
     strategy: str
     rejected: tuple[tuple[str, str], ...] = ()
     tuning_record: str | None = None
+    macs: int | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,8 @@ class Manifest:
                         strategy["strategy"],
                         tuple((name, reason) for name, reason in strategy["rejected"]),
                         strategy.get("tuning_record"),
+                        strategy.get("macs"),
+                        strategy.get("bytes"),
                     )
                     for strategy in document["strategies"]
                 ),

@@ -164,7 +164,12 @@ def _needed_features(target: Target, choices: Sequence[Choice]) -> tuple[str, ..
 def _strategy_records(choices: Sequence[Choice]) -> tuple[StrategyRecord, ...]:
     return tuple(
         StrategyRecord(
-            f"{choice.bucket.function}/{choice.operator}", choice.strategy, choice.rejected, choice.tuning_record
+            f"{choice.bucket.function}/{choice.operator}",
+            choice.strategy,
+            choice.rejected,
+            choice.tuning_record,
+            choice.cost.macs,
+            choice.cost.bytes,
         )
         for choice in choices
     )

@@ -17,6 +17,7 @@ from tvm import relax
 
 from ..schedules.linear import activation_zero_point
 from .artifact import Bucket
+from .costs import Cost, cost
 from .graph import INPUTS, IntegerGraph, Step
 from .kernels import Kernel, Shape, Tuned, build_kernel, parameters, structure
 from .operators.attention import Attention
@@ -48,7 +49,7 @@ class WeightTable:
 
 @dataclass(frozen=True)
 class Choice:
-    """The strategy that one operator of one bucket got, and why the better ones did not apply."""
+    """The strategy that one operator of one bucket got, why the better ones did not apply, and what a call costs."""
 
     bucket: Bucket
     operator: str
@@ -56,6 +57,7 @@ class Choice:
     rejected: tuple[tuple[str, str], ...]
     tuning_record: str | None
     """The id of the record that its schedule is from; None: the default."""
+    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,7 @@ def lower_to_relax(
     builder = relax.BlockBuilder()
     for bucket, calls in zip(buckets, lowered, strict=True):
         _emit_function(builder, graph, bucket, calls, weights)
-    choices = tuple(
-        Choice(bucket, call.step.operator.name, call.kernel.strategy, call.kernel.rejected, call.kernel.tuning_record)
-        for bucket, calls in zip(buckets, lowered, strict=True)
-        for call in calls
-    )
+    choices = tuple(_choice(bucket, call) for bucket, calls in zip(buckets, lowered, strict=True) for call in calls)
     last = next(call for call in lowered[0] if graph.output in call.step.outputs)
     output_types = dict(zip(last.step.outputs, _output_types(last.kernel, last.step), strict=True))
     return LoweredModule(builder.get(), weights, choices, output_types[graph.output][1])
@@ -101,6 +99,12 @@ class Call:
     step: Step
     kernel: Kernel
     weights: tuple[int, ...]
+    cost: Cost
+
+
+def _choice(bucket: Bucket, call: Call) -> Choice:
+    kernel = call.kernel
+    return Choice(bucket, call.step.operator.name, kernel.strategy, kernel.rejected, kernel.tuning_record, call.cost)
 
 
 def _bucket_calls(
@@ -120,7 +124,7 @@ def _bucket_calls(
             kernels[key] = build_kernel(step.operator, shape, tuned)
         constants = parameters(step.operator, shape)
         indices = tuple(weights.index(step.operator.name, i, array) for i, array in enumerate(constants))
-        yield Call(step, kernels[key], indices)
+        yield Call(step, kernels[key], indices, cost(step.operator, shape, kernels[key].function))
         types = _output_types(kernels[key], step)
         shapes.update({name: extents for name, (extents, _) in zip(step.outputs, types, strict=True)})
 
