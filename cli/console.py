@@ -18,8 +18,11 @@ def print_json(document: Mapping[str, Any]) -> None:
     print(json.dumps(document, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Prints a table; columns of numbers are aligned to the right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None, least_width: int = 0
+) -> None:
+    """Prints a table; columns of numbers are aligned to the right. A display narrower than ``least_width`` is taken to
+    be as wide: folded, a table of many numbers cannot be read."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -31,7 +34,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
-    Console().print(table)
+    Console(width=max(Console().width, least_width)).print(table)
 
 
 def cell(value: object) -> str:

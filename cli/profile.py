@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import boards, console, options
 
 if TYPE_CHECKING:
-    from ..compiler.profile import OperatorTime, Profile, ProfileRequest
+    from collections.abc import Callable
+
+    from ..compiler.profile import OperatorTime, Peak, Profile, ProfileRequest
+
+_FACTS = (
+    *("device", "length", "batch", "threads", "runs"),
+    *("uninstrumented_p50_ms", "instrumented_ms", "instrumentation_ms"),
+)
+_OF_PEAK = "of peak"
+_WIDTH = 130
+_COLUMNS = ("operator", "kernel", "calls", "ms", "share", "GMAC/s", _OF_PEAK, "MB", "GB/s", "strategy")
 
 
 def register(app: typer.Typer) -> None:
@@ -32,26 +43,37 @@ def profile(
     wait: boards.Wait = boards.WAIT_SECONDS,
     as_json: options.Json = False,
 ) -> None:
-    """Show how long each operator of an artifact takes, here or on a board, and the strategy that it has."""
+    """Show how long each operator of an artifact takes, here or on a board, what that is of the machine's peak, and
+    the strategy that it has."""
     from ..compiler.profile import ProfileRequest, across_layers
 
     place = boards.chosen(device, tracker, key)
-    found, board = _measured(artifact, ProfileRequest(length, batch, runs), place, threads, wait)
-    where = board or "this machine"
+    measured = _measured(artifact, ProfileRequest(length, batch, runs), place, threads, wait)
+    found, where = measured.profile, measured.board or "this machine"
+    document = {"device": where, **found.to_json(), "no_peak_because": measured.no_peak_because}
     if as_json:
-        console.print_json({"device": where, **found.to_json()})
+        console.print_json(document)
         return
-    document = found.to_json()
-    hidden = {"steps", "total_ms", "outside_ms", "operators"}
-    facts = [(name, console.cell(value)) for name, value in document.items() if name not in hidden]
-    console.print_table(("", ""), [("device", where), *facts])
+    console.print_table(("", ""), [*((name, console.cell(document[name])) for name in _FACTS), *_peak(found)])
     _print_operators(found, found.operators if layers else across_layers(found.operators))
+    if measured.no_peak_because is not None:
+        console.say(f"no share of the machine's peak: {measured.no_peak_because}")
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """``board``: what the board that it was taken on is called; ``no_peak_because``: why the profile has no peak."""
+
+    profile: Profile
+    board: str | None
+    no_peak_because: str | None
 
 
 def _measured(
     artifact: Path, request: ProfileRequest, place: boards.Place | None, threads: int | None, wait: float
-) -> tuple[Profile, str | None]:
-    """The profile, and what the board that it was taken on is called."""
+) -> _Measured:
+    from ..rpc.peak import peak_here, peak_on
+
     if place is None:
         from ..compiler.runtime import load
         from ..compiler.runtime.profiling import profile
@@ -59,20 +81,58 @@ def _measured(
         model = load(artifact, threads)
         with console.steps() as step:
             step("profiling")
-            return profile(model, request), None
+            return _with_peak(profile(model, request), None, lambda: peak_here(model.manifest.target))
     with boards.loaded_on(artifact, threads, place, wait) as remote:
-        return remote.model.profile(request), remote.where
+        found = remote.model.profile(request)
+        return _with_peak(found, remote.where, lambda: peak_on(remote.model.session, remote.manifest.target))
+
+
+def _with_peak(found: Profile, board: str | None, measure: Callable[[], Peak]) -> _Measured:
+    """The profile does not fail with what is measured after it."""
+    from ..errors import IntbertError
+
+    try:
+        return _Measured(replace(found, peak=measure()), board, None)
+    except IntbertError as error:
+        return _Measured(found, board, str(error))
+
+
+def _peak(found: Profile) -> list[tuple[str, str]]:
+    peak = found.peak
+    return [] if peak is None else [("peak", f"{peak.gmacs:.1f} GMAC/s a thread by {peak.instruction}, measured")]
 
 
 def _print_operators(found: Profile, operators: tuple[OperatorTime, ...]) -> None:
+    columns = [name for name in _COLUMNS if found.peak is not None or name != _OF_PEAK]
     rows = [
-        (entry.name, entry.kernel, entry.calls, *_time(found, entry.ms), entry.strategy or "") for entry in operators
+        {
+            "operator": entry.name,
+            "kernel": entry.kernel,
+            "calls": entry.calls,
+            "strategy": entry.strategy,
+            **_rates(found, entry.macs, entry.bytes, entry.ms),
+        }
+        for entry in operators
     ]
     outside = found.steps - sum(operator.calls for operator in operators)
-    rows.append(("outside the operators", "", outside, *_time(found, found.outside_ms), ""))
-    rows.append(("total", "", found.steps, *_time(found, found.total_ms), ""))
-    console.print_table(("operator", "kernel", "calls", "ms", "share", "strategy"), rows)
+    rows.append({"operator": "outside the operators", "calls": outside, **_rates(found, None, None, found.outside_ms)})
+    total = _rates(found, found.macs, found.bytes, found.total_ms)
+    rows.append({"operator": "total", "calls": found.steps, **total})
+    console.print_table(columns, [[row.get(name, "") for name in columns] for row in rows], least_width=_WIDTH)
 
 
-def _time(found: Profile, ms: float) -> tuple[float, str]:
-    return ms, f"{found.share(ms):6.1%}"
+def _rates(found: Profile, macs: int | None, size: int | None, ms: float) -> dict[str, Any]:
+    rates = found.rates(macs, size, ms)
+    of_peak = rates["share_of_peak"]
+    return {
+        "ms": ms,
+        "share": f"{found.share(ms):6.1%}",
+        "GMAC/s": _number(rates["gmacs_per_s"]),
+        _OF_PEAK: "" if of_peak is None else f"{of_peak:6.1%}",
+        "MB": _number(None if size is None else size / 1e6),
+        "GB/s": _number(rates["gbytes_per_s"]),
+    }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:7.2f}"

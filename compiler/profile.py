@@ -32,7 +32,8 @@ class OperatorTime:
 
     ``name`` is the manifest's; ``kernel`` is the function of the library that runs it, the same one for all operators
     that differ in their constants only. ``strategy``: how the kernel is scheduled, None where the manifest does not
-    say; ``name`` is then the kernel's.
+    say; ``name`` is then the kernel's. ``macs`` and ``bytes``: the multiply-adds of all calls, and what they read and
+    write; None where the manifest does not say.
     """
 
     name: str
@@ -40,6 +41,21 @@ class OperatorTime:
     strategy: str | None
     calls: int
     ms: float
+    macs: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What one thread of a machine can do at best, measured: ``gmacs`` int8 multiply-adds per nanosecond by
+    ``instruction``."""
+
+    instruction: str
+    gmacs: float
+
+    def __post_init__(self) -> None:
+        if not self.gmacs > 0:
+            raise ValueError(f"a peak of {self.gmacs} GMAC/s")
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,8 @@ class Profile:
     ``operators``: the slowest first; ``steps``: how many calls the virtual machine makes, of operators and of its own
     functions; ``instrumented_ms``: the mean of the inferences in which they were timed; ``instrumentation_ms``: by how
     much timing prolongs an inference, the fastest with it less the fastest without; ``uninstrumented_p50_ms``: the
-    median without it, of inferences that took turns with the timed ones.
+    median without it, of inferences that took turns with the timed ones; ``peak``: the machine's, None where it was
+    not measured.
     """
 
     operators: tuple[OperatorTime, ...]
@@ -61,6 +78,7 @@ class Profile:
     batch: int
     threads: int
     runs: int
+    peak: Peak | None = None
 
     def __post_init__(self) -> None:
         if self._inside > self.instrumented_ms * (1 + 1e-9):
@@ -91,9 +109,40 @@ class Profile:
         """``ms`` as a part of the total: those of all operators and of what is outside them are 1 together."""
         return ms / self.total_ms
 
+    @property
+    def peak_gmacs(self) -> float | None:
+        """The peak of all threads together."""
+        return None if self.peak is None else self.threads * self.peak.gmacs
+
+    @property
+    def macs(self) -> int | None:
+        """Of an inference."""
+        return _sum(operator.macs for operator in self.operators)
+
+    @property
+    def bytes(self) -> int | None:
+        """What the operators of an inference read and write."""
+        return _sum(operator.bytes for operator in self.operators)
+
+    def share_of_peak(self, macs: int | None, ms: float) -> float | None:
+        """The rate of ``macs`` in ``ms`` as a part of the peak; None where one of them is unknown or there are none."""
+        rate = giga_per_second(macs, ms)
+        return None if rate is None or self.peak_gmacs is None else rate / self.peak_gmacs
+
+    def rates(self, macs: int | None, bytes: int | None, ms: float) -> dict[str, float | None]:
+        """What ``macs`` and ``bytes`` in ``ms`` come to."""
+        return {
+            "gmacs_per_s": giga_per_second(macs, ms),
+            "share_of_peak": self.share_of_peak(macs, ms),
+            "gbytes_per_s": giga_per_second(bytes, ms),
+        }
+
     def to_json(self) -> dict[str, Any]:
         """A JSON document; what is derived from other numbers is in it too."""
-        operators = [{**asdict(operator), "share": self.share(operator.ms)} for operator in self.operators]
+        operators = [
+            {**asdict(entry), "share": self.share(entry.ms), **self.rates(entry.macs, entry.bytes, entry.ms)}
+            for entry in self.operators
+        ]
         return {
             "length": self.length,
             "batch": self.batch,
@@ -105,26 +154,52 @@ class Profile:
             "steps": self.steps,
             "total_ms": self.total_ms,
             "outside_ms": self.outside_ms,
+            "macs": self.macs,
+            "bytes": self.bytes,
+            **self.rates(self.macs, self.bytes, self.total_ms),
+            "peak": None if self.peak is None else {**asdict(self.peak), "all_threads_gmacs": self.peak_gmacs},
             "operators": operators,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Profile:
         """The inverse of :meth:`to_json`."""
-        stored = {name: document[name] for name in cls.__dataclass_fields__ if name != "operators"}
+        stored = {name: document[name] for name in cls.__dataclass_fields__ if name not in ("operators", "peak")}
         fields = OperatorTime.__dataclass_fields__
         operators = (OperatorTime(**{name: entry[name] for name in fields}) for entry in document["operators"])
-        return cls(tuple(operators), **stored)
+        peak = document["peak"] and Peak(document["peak"]["instruction"], document["peak"]["gmacs"])
+        return cls(tuple(operators), **stored, peak=peak)
+
+
+def giga_per_second(count: int | None, ms: float) -> float | None:
+    """``count`` in ``ms`` as billions a second; None where it is unknown, nothing, or took no time."""
+    return count / ms / 1e6 if count and ms > 0 else None
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """None where one of them is unknown."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def slowest_first(operators: Iterable[OperatorTime]) -> tuple[OperatorTime, ...]:
-    """One entry for each name, kernel and strategy, calls and times added up, ordered by time."""
+    """One entry for each name, kernel and strategy, calls, times and costs added up, ordered by time."""
     added: dict[tuple[str, str, str | None], OperatorTime] = {}
     for operator in operators:
         key = (operator.name, operator.kernel, operator.strategy)
         so_far = added.get(key)
         if so_far is not None:
-            operator = replace(operator, calls=so_far.calls + operator.calls, ms=so_far.ms + operator.ms)
+            operator = replace(
+                operator,
+                calls=so_far.calls + operator.calls,
+                ms=so_far.ms + operator.ms,
+                macs=_sum((so_far.macs, operator.macs)),
+                bytes=_sum((so_far.bytes, operator.bytes)),
+            )
         added[key] = operator
     return tuple(sorted(added.values(), key=lambda operator: -operator.ms))
 

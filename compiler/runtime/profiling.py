@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Manifest
+from ..artifact import Manifest, StrategyRecord
 from ..measure import sample_ids
 from ..profile import OperatorTime, Profile, ProfileRequest, slowest_first
 from .inputs import plan
@@ -112,23 +112,23 @@ def _operators(manifest: Manifest, batch: int, length: int, traces: Sequence[_Tr
     kernels = [kernel for kernel, _ in traces[0].calls]
     assert all([kernel for kernel, _ in trace.calls] == kernels for trace in traces), "the runs differ in their calls"
     means = np.mean([[elapsed for _, elapsed in trace.calls] for trace in traces], axis=0)
-    named = _named(manifest, batch, length, kernels)
+    records = _records(manifest, batch, length)
+    if len(records) != len(kernels):
+        return [OperatorTime(kernel, kernel, None, 1, _ms(mean)) for kernel, mean in zip(kernels, means, strict=True)]
     return [
-        OperatorTime(name, kernel, strategy, 1, _ms(mean))
-        for (name, strategy), kernel, mean in zip(named, kernels, means, strict=True)
+        OperatorTime(
+            record.operator.partition("/")[2], kernel, record.strategy, 1, _ms(mean), record.macs, record.bytes
+        )
+        for record, kernel, mean in zip(records, kernels, means, strict=True)
     ]
 
 
-def _named(manifest: Manifest, batch: int, length: int, kernels: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Operator and strategy of each call. The manifest lists a function's operators in the order of its calls."""
+def _records(manifest: Manifest, batch: int, length: int) -> list[StrategyRecord]:
+    """What the manifest says of each call: it lists a function's operators in the order of its calls."""
     functions = [bucket.function for bucket, _ in plan(manifest.buckets, [length] * batch)]
-    records = [
-        (record.operator.partition("/")[2], record.strategy)
-        for function in functions
-        for record in manifest.strategies
-        if record.operator.startswith(f"{function}/")
+    return [
+        record for function in functions for record in manifest.strategies if record.operator.startswith(f"{function}/")
     ]
-    return [*records] if len(records) == len(kernels) else [(kernel, None) for kernel in kernels]
 
 
 def _ms(nanoseconds: Any) -> float:

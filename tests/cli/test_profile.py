@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from intbert.compiler.artifact import MANIFEST_FILE
+from intbert.compiler.profile import Peak
 
 from ..compiler.toy_artifact import BUCKETS, build_toy
 from .conftest import Run
@@ -19,9 +20,8 @@ def named(tmp_path: Path) -> Path:
     """A toy whose manifest says what its operator is."""
     folder = build_toy(tmp_path / "named")
     manifest = json.loads((folder / MANIFEST_FILE).read_text())
-    manifest["strategies"] = [
-        {"operator": f"{bucket.function}/layers.0.sum", "strategy": "plain", "rejected": []} for bucket in BUCKETS
-    ]
+    record = {"strategy": "plain", "rejected": [], "macs": 1000, "bytes": 64}
+    manifest["strategies"] = [{"operator": f"{bucket.function}/layers.0.sum", **record} for bucket in BUCKETS]
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
     return folder
 
@@ -36,6 +36,24 @@ def test_document(intbert_json: Callable[..., Any], named: Path) -> None:
     assert document["total_ms"] + document["instrumentation_ms"] == pytest.approx(document["instrumented_ms"])
     kept = {name: document[name] for name in ("device", "length", "batch", "threads", "runs")}
     assert kept == {"device": "this machine", "length": 8, "batch": 4, "threads": 1, "runs": 3}
+    assert (operator["macs"], operator["bytes"]) == (document["macs"], document["bytes"]) == (1000, 64)
+    assert operator["gmacs_per_s"] == pytest.approx(1000 / operator["ms"] / 1e6)
+    assert document["peak"] is None
+    assert "its features name no int8 multiply-add" in document["no_peak_because"]
+
+
+def test_the_share_of_the_peak(
+    intbert: Run, intbert_json: Callable[..., Any], named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intbert.rpc.peak.peak_here", lambda target: Peak("sdot", 0.5))
+    document = intbert_json("profile", named, "--threads", 1, "--runs", 2)
+    assert document["no_peak_because"] is None
+    assert document["peak"] == {"instruction": "sdot", "gmacs": 0.5, "all_threads_gmacs": 0.5}
+    (operator,) = document["operators"]
+    assert operator["share_of_peak"] == pytest.approx(operator["gmacs_per_s"] / 0.5)
+    shown = intbert("profile", named, "--runs", 2).stdout
+    assert "of peak" in shown
+    assert "0.5 GMAC/s a thread by sdot, measured" in shown
 
 
 @pytest.mark.parametrize(
@@ -49,7 +67,9 @@ def test_table(intbert: Run, named: Path, options: list[str], name: str) -> None
     assert (row[1], row[2], row[-1]) == ("pooled2", "1", "plain")
     assert any(line[:3] == ["outside", "the", "operators"] for line in lines)
     (total,) = [line for line in lines if line[:1] == ["total"]]
-    assert total[-1] == "100.0%"
+    assert "100.0%" in total
+    assert "of peak" not in result.stdout
+    assert result.stderr.startswith("no share of the machine's peak: host: its features name")
     assert any(line[:1] == ["uninstrumented_p50_ms"] for line in lines)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from intbert.compiler.profile import OperatorTime, Profile, ProfileRequest, across_layers, slowest_first
+from intbert.compiler.profile import OperatorTime, Peak, Profile, ProfileRequest, across_layers, slowest_first
 from intbert.errors import InputError
 
 OPERATORS = (
@@ -18,6 +18,15 @@ OPERATORS = (
     OperatorTime("layers", "tanh", None, 1, 0.25),
 )
 PROFILE = Profile(OPERATORS, 20, 12.0, 2.0, 9.5, length=16, batch=1, threads=2, runs=7)
+
+COSTED = replace(
+    PROFILE,
+    operators=(
+        OperatorTime("layers.0.output", "linear", "dotprod", 1, 3.0, 6_000_000, 1_500_000),
+        OperatorTime("layers.0.norm", "layer_norm", "rows", 1, 1.0, 0, 1_000_000),
+    ),
+    peak=Peak("sdot", 4.0),
+)
 
 
 def test_operators_and_what_is_outside_them_are_the_total() -> None:
@@ -31,6 +40,25 @@ def test_json_and_back() -> None:
     assert Profile.from_json(document) == PROFILE
     assert document["total_ms"] == 10.0
     assert document["operators"][0]["share"] == 0.3
+    assert Profile.from_json(json.loads(json.dumps(COSTED.to_json()))) == COSTED
+
+
+def test_rates() -> None:
+    """A MAC a nanosecond is a GMAC/s; all threads together have as many peaks."""
+    document = COSTED.to_json()
+    assert document["peak"] == {"instruction": "sdot", "gmacs": 4.0, "all_threads_gmacs": 8.0}
+    rates = ("gmacs_per_s", "share_of_peak", "gbytes_per_s")
+    assert [document["operators"][0][name] for name in rates] == [2.0, 0.25, 0.5]
+    assert [document["operators"][1][name] for name in rates] == [None, None, 1.0]
+    assert (document["macs"], document["bytes"]) == (6_000_000, 2_500_000)
+    assert [document[name] for name in rates] == [0.6, 0.075, 0.25]
+
+
+def test_what_older_artifacts_do_not_tell() -> None:
+    document = PROFILE.to_json()
+    names = ("macs", "bytes", "gmacs_per_s", "share_of_peak", "gbytes_per_s", "peak")
+    assert [document[name] for name in names] == [None] * 6
+    assert document["operators"][0]["gmacs_per_s"] is None
 
 
 @pytest.mark.parametrize(
@@ -54,6 +82,18 @@ def test_layers_are_added_up() -> None:
         OperatorTime("layers.*.output", "linear2", "plain", 1, 1.0),
         OperatorTime("layers", "tanh", None, 1, 0.25),
     )
+
+
+def test_costs_are_added_up_where_they_are_known() -> None:
+    known = [OperatorTime(f"layers.{i}.output", "linear", "dotprod", 1, 1.0, 5, 7) for i in range(2)]
+    assert across_layers(known) == (OperatorTime("layers.*.output", "linear", "dotprod", 2, 2.0, 10, 14),)
+    unknown = replace(known[0], macs=None, bytes=None)
+    assert across_layers([known[0], unknown]) == (OperatorTime("layers.*.output", "linear", "dotprod", 2, 2.0),)
+
+
+def test_a_peak_of_nothing() -> None:
+    with pytest.raises(ValueError, match="a peak of"):
+        Peak("sdot", 0.0)
 
 
 def test_slowest_first() -> None:

@@ -104,6 +104,8 @@ def test_operators_have_the_names_and_strategies_of_the_manifest(tmp_path: Path)
     assert Counter({(o.name, o.strategy): o.calls for o in found.operators}) == Counter(
         (r.operator.removeprefix("main_b1_t8/"), r.strategy) for r in records
     )
+    assert found.macs == sum(r.macs or 0 for r in records) > 0
+    assert found.bytes == sum(r.bytes or 0 for r in records)
     kernels = {o.name: o.kernel.rstrip("0123456789") for o in found.operators}
     wanted = {"attention": "attention", "norm": "layer_norm", "embeddings": "embedding"}
     assert kernels == {name: wanted.get(name.rpartition("_")[2].rpartition(".")[2], "linear") for name in kernels}
