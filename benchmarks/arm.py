@@ -27,7 +27,7 @@ from arm_bench.kernels import LIBRARY, instructions_by_kernel, kernel_calls, ker
 from arm_bench.llvm import get_llvm
 from arm_bench.peers import model_file, peers_site
 from arm_bench.report import print_report
-from arm_bench.rows import KernelRow, Row, merged, read_rows, write_rows
+from arm_bench.rows import KernelRow, Row, merged, read_rows
 from arm_bench.virtual_board import BUILD as BOARD_BUILD
 from arm_bench.virtual_board import userland
 from peer_bench.arguments import names_of, numbers
@@ -38,6 +38,7 @@ from peer_bench.models import MODELS, BenchmarkModel
 from peer_bench.precisions import PRECISIONS
 from peer_bench.ratios import OURS
 from peer_bench.repository import BUILD, VENV
+from peer_bench.rows import write_rows
 from peer_bench.workspace import Workspace
 from rich.console import Console
 

@@ -18,12 +18,12 @@ from peer_bench.errors import BenchmarkError
 from peer_bench.machine import cpu_features, cpus_for
 from peer_bench.measure import Entry, Plan, measure
 from peer_bench.models import MODELS, BenchmarkModel
+from peer_bench.progress import shown_progress
 from peer_bench.report import print_report
 from peer_bench.repository import BENCHMARKS, BUILD, VENV
 from peer_bench.rows import Row, write_rows
 from peer_bench.workspace import Workspace
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 QUICK = ("--models", "minilm", "--lengths", "128", "--threads", "1", "--runs", "40")
 
@@ -63,16 +63,9 @@ def run(options: argparse.Namespace, console: Console) -> list[Row]:
     for threads in options.threads:
         cpus_for(threads)  # too many: say so now, not after minutes
     workspace = Workspace(BUILD, VENV)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    jobs = len(options.models) * len(options.batches) * len(options.threads) * len(options.lengths) * len(chosen)
     rows: list[Row] = []
-    # A bar that redraws itself in a thread of its own would take time from the measured process.
-    with Progress(*columns, console=console, auto_refresh=False) as progress:
-        jobs = len(options.models) * len(options.batches) * len(options.threads) * len(options.lengths) * len(chosen)
-        task = progress.add_task("", total=jobs * options.runs)
-
-        def advance(what: str, runs: int) -> None:
-            progress.update(task, description=what, advance=runs, refresh=True)
-
+    with shown_progress(console, jobs * options.runs) as advance:
         plans: list[Plan] = []
         for name, batch in product(options.models, options.batches):
             model, entries = MODELS[name], []

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from peer_bench.contenders import Contender, contender
+from peer_bench.contenders import Contender, at_precision, contender
 from peer_bench.precisions import PRECISIONS
 from peer_bench.ratios import OURS
 
@@ -31,10 +31,9 @@ PEERS: Sequence[Peer] = (
     Peer(contender("openvino", "int8"), ("openvino", "openvino-telemetry", "packaging")),
 )
 
-OUR_MODULE = contender(OURS, "int8").module
 RUNTIMES = tuple(dict.fromkeys([OURS, *(peer.contender.runtime for peer in PEERS)]))
 
 
 def ours(precision: str) -> Contender:
     """This project at a precision of :data:`PRECISIONS`."""
-    return Contender(OURS, PRECISIONS[precision].name, OUR_MODULE, "")
+    return at_precision(OURS, PRECISIONS[precision].name)

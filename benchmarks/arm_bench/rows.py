@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -49,14 +49,6 @@ class Row:
     @property
     def millions(self) -> float:
         return self.instructions / 1e6
-
-
-def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Write the rows as a JSON list; the file appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    aside.replace(path)
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -1,7 +1,7 @@
 """Who takes part: every runtime with its precisions, and the worker module that runs it."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .machine import has_bf16
 from .ratios import OURS
@@ -58,6 +58,11 @@ def contenders(runtimes: Collection[str], features: Collection[str]) -> list[Con
         for contender in CONTENDERS
         if contender.runtime in runtimes and (contender.precision != "bf16" or has_bf16(features))
     ]
+
+
+def at_precision(runtime: str, precision: str) -> Contender:
+    """The contender of a runtime whose precision lies in its model alone, as this project's does."""
+    return replace(next(each for each in CONTENDERS if each.runtime == runtime), precision=precision)
 
 
 def contender(runtime: str, precision: str) -> Contender:

@@ -47,7 +47,12 @@ class Plan:
     batch: int = 1
 
 
-def _start(plan: Plan, entry: Entry, logs: Path, package_root: Path) -> WorkerProcess:
+def start(plan: Plan, entry: Entry, logs: Path, package_root: Path) -> WorkerProcess:
+    """A worker of the plan, loaded and standing still.
+
+    Raises:
+        BenchmarkError: it could not load its model.
+    """
     spec = Spec(
         model=str(entry.model), inputs=str(plan.inputs), precision=entry.contender.precision,
         threads=plan.threads, cpus=cpus_for(plan.threads), lengths=list(plan.lengths), batch=plan.batch,
@@ -67,7 +72,7 @@ def measure(plan: Plan, logs: Path, package_root: Path, progress: Progress) -> l
         workers: dict[str, WorkerProcess] = {}
         for entry in plan.entries:
             progress(f"{plan.model.name}: loading {entry.contender.name}", 0)
-            worker = stack.enter_context(_start(plan, entry, logs, package_root))
+            worker = stack.enter_context(start(plan, entry, logs, package_root))
             workers[entry.contender.name] = worker
         what = f"{plan.model.name}, {plan.threads} threads"
         return _rows(plan, workers, take_turns(workers, plan.lengths, plan.runs, what, progress))

@@ -5,9 +5,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def ratio_of_turns(theirs: Sequence[Samples], ours: Sequence[Samples]) -> float:
     return round(float(np.median([np.median(their.seconds) / np.median(our.seconds) for their, our in pairs])), 4)
 
 
-def write_rows(rows: Sequence[Row], path: Path) -> None:
+def write_rows(rows: Sequence["DataclassInstance"], path: Path) -> None:
     """Write the rows as a JSON list; the file appears complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".partial")

@@ -20,11 +20,12 @@ from arm_bench.operators import operators_of
 from arm_bench.peers import pinned
 from arm_bench.report import instruction_table, kernel_table
 from arm_bench.root import cpuinfo, root_of
-from arm_bench.rows import KernelRow, Row, merged, read_rows, write_rows
+from arm_bench.rows import KernelRow, Row, merged, read_rows
 from arm_bench.symbols import kernel_of
 from intbert.targets import toolchain
 from peer_bench.errors import BenchmarkError
 from peer_bench.precisions import PRECISIONS
+from peer_bench.rows import write_rows
 from peer_bench.workspace import REQUIREMENTS
 from rich.console import Console
 
