@@ -132,7 +132,7 @@ class Bench:
 def _row(job: Job, contender: Contender, counts: Sequence[Count], kernels: Sequence[KernelRow] = ()) -> Row:
     return Row(
         model=job.model.name, runtime=contender.runtime, precision=contender.precision, cpu=job.cpu.name,
-        length=job.length, instructions=min(each.instructions for each in counts), spread=round(spread(counts), 5),
+        length=job.length, instructions=min(each.instructions for each in counts), spread=spread(counts),
         cosine=round(counts[0].cosine, 6), libraries=counts[0].libraries(), kernels=kernels,
         versions=counts[0].versions,
     )  # fmt: skip

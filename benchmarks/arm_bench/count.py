@@ -66,7 +66,9 @@ def count(board: Board, cpu: Cpu, contender: Contender, model: Path, inputs: Pat
     )
 
 
-def spread(counts: Sequence[Count]) -> float:
-    """How much the repeats differ: the largest divided by the smallest, less 1."""
+def spread(counts: Sequence[Count]) -> float | None:
+    """How much the repeats differ: the largest divided by the smallest, less 1; None for a single one."""
+    if len(counts) < 2:
+        return None
     numbers = [count.instructions for count in counts]
-    return max(numbers) / min(numbers) - 1
+    return round(max(numbers) / min(numbers) - 1, 5)

@@ -37,10 +37,11 @@ def instruction_table(rows: Sequence[Row]) -> Table:
         base = next((row for row in ours if row.precision == "W8A8"), ours[0] if ours else None)
         for row in sorted(group, key=lambda row: row.instructions):
             ratio = f"{row.instructions / base.instructions:.2f}" if base else "-"
-            doubt = " !" if row.cosine < DOUBTFUL_COSINE and row.precision not in ("W4A4", "W2A4") else "  "
+            spread = "-" if row.spread is None else f"{row.spread:.2%}"
+            doubt = " !" if row.cosine < DOUBTFUL_COSINE else "  "
             table.add_row(
                 model, cpu, str(length), row.runtime, row.precision,
-                f"{row.millions:.1f}", ratio, f"{row.spread:.2%}", f"{row.cosine:.4f}{doubt}",
+                f"{row.millions:.1f}", ratio, spread, f"{row.cosine:.4f}{doubt}",
             )  # fmt: skip
         table.add_section()
     return table
@@ -69,7 +70,9 @@ def print_report(rows: Sequence[Row], console: Console) -> None:
     """All tables, and how the figures were made."""
     console.print(instruction_table(rows))
     if any(row.cosine < DOUBTFUL_COSINE for row in rows):
-        console.print(f"! agrees with float32 to less than {DOUBTFUL_COSINE}")
+        console.print(
+            f"! agrees with float32 to less than {DOUBTFUL_COSINE}; ours at fewer bits are quantized without training"
+        )
     for row in rows:
         if row.kernels:
             console.print(kernel_table(row))

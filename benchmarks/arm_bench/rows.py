@@ -28,8 +28,8 @@ class Row:
     cpu: str
     length: int
     instructions: int
-    spread: float
-    """Largest count of the repeats divided by the smallest, less 1."""
+    spread: float | None
+    """Largest count of the repeats divided by the smallest, less 1; None for a single one."""
     cosine: float
     """Agreement of the output with PyTorch's float32 output: the proof of the same job."""
     libraries: Mapping[str, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Row:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.instructions < 1 or self.length < 1 or self.spread < 0:
+        if self.instructions < 1 or self.length < 1 or (self.spread or 0) < 0:
             raise ValueError(f"row {self.model}/{self.runtime} on {self.cpu}: impossible figures: {self}")
 
     @property

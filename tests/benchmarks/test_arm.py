@@ -68,7 +68,8 @@ def test_counts_are_of_one_inference_and_by_library():
     found = Count(blocks, parse_maps(MAPS), 0.99, {})
     assert found.instructions == 24
     assert found.libraries() == {"model.so": 20, "python3.11": 3, "(no file)": 1}
-    assert spread([found, Count(blocks[1:], parse_maps(MAPS), 0.99, {})]) == pytest.approx(24 / 21 - 1)
+    assert spread([found, Count(blocks[1:], parse_maps(MAPS), 0.99, {})]) == pytest.approx(24 / 21 - 1, abs=1e-5)
+    assert spread([found]) is None
 
 
 @pytest.mark.parametrize(
