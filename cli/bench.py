@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..rpc.benchmark import Plan
     from ..rpc.benchmark.sweep import Outcome
 
+_MOST_SLOW = 3
+"""Operators that a warning names."""
 _SHOWN = ("p50_ms", "p90_ms", "p99_ms", "runs", "throttled_runs", "peak_rss_mb", "stopped")
 
 
@@ -51,6 +53,10 @@ def bench(
         Path | None,
         typer.Option("--output", "-o", help="A sweep's JSON file; a sweep that was cut off goes on from it."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="fp32", help="Measure the float model of the same architecture in turns."),
+    ] = None,
     wait: boards.Wait = boards.WAIT_SECONDS,
     as_json: options.Json = False,
 ) -> None:
@@ -60,18 +66,28 @@ def bench(
     if place is None and (len(lengths) > 1 or len(counts) > 1 or output is not None):
         raise typer.BadParameter("several lengths or thread counts, and --output, need --device or --tracker")
 
+    if place is not None and against is not None:
+        raise typer.BadParameter(
+            "--against needs PyTorch, which boards do not get; run it on the board, with 'intbert[quantize]' installed"
+        )
+
     from ..rpc.benchmark import Plan
-    from ..rpc.benchmark.here import bench_here
 
     limits = {} if runs is None else {"least_runs": runs, "most_runs": runs}
     plan = Plan(batch=batch, warmup=warmup, precision=precision, seconds=seconds, cool_below=cool, **limits)
     if place is None:
-        with console.steps() as step:
-            step("measuring")
-            result = bench_here(artifact, replace(plan, length=lengths[0], threads=counts[0]))
-        _print_one(result, as_json)
+        _print_one(_here(artifact, replace(plan, length=lengths[0], threads=counts[0]), against), as_json)
         return
     _on_boards(artifact, place, lengths, counts, plan, output, wait, as_json)
+
+
+def _here(artifact: Path, plan: Plan, against: str | None) -> dict[str, Any]:
+    from ..rpc.benchmark.against import bench_against
+    from ..rpc.benchmark.here import bench_here
+
+    with console.steps() as step:
+        step("measuring")
+        return bench_here(artifact, plan) if against is None else bench_against(artifact, against, plan, step)
 
 
 def _on_boards(
@@ -109,11 +125,31 @@ def _print_one(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         console.print_json(result)
         return
-    hidden = {"samples", "sensors"}
+    hidden = {"samples", "sensors", "against"}
     console.print_table(("", ""), [(k, console.cell(v)) for k, v in result.items() if k not in hidden])
-    warning = _warning(result)
-    if warning:
-        console.say(warning)
+    for warning in (_warning(result), _print_against(result)):
+        if warning:
+            console.say(warning)
+
+
+def _print_against(result: dict[str, Any]) -> str | None:
+    """Prints what the baseline came to; the warning that the model is not faster."""
+    found = result.get("against")
+    if found is None:
+        return None
+    shown = ("baseline", "runtime", "p50_ms", "p90_ms", "p99_ms", "runs", "peak_rss_mb", "speedup")
+    console.print_table(("against", ""), [(name, console.cell(found[name])) for name in shown])
+    if found["speedup"] > 1:
+        return None
+    slow = ", ".join(
+        f"{each['operator']} ({each['ms']:.3g} ms, {each['baseline_ms']:.3g} in {found['baseline']})"
+        for each in found["slow_operators"][:_MOST_SLOW]
+    )
+    return (
+        f"warning: the model is not faster than its {found['baseline']} baseline ({result['p50_ms']:.3g} ms, "
+        f"{found['p50_ms']:.3g} in {found['baseline']}); operators to look at: {slow}; "
+        "`intbert profile` says more, `intbert tune` may help"
+    )
 
 
 def _print_sweep(outcomes: list[Outcome], as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ...errors import RemoteError
@@ -41,30 +41,69 @@ def run(model: Measurable, plan: Plan, tell: Tell) -> Measurement:
 
     Raises RemoteError when the board is not cool in time, and what the session raises.
     """
+    (measurement,) = run_in_turns([model], plan, tell)
+    return measurement
+
+
+def run_in_turns(models: Sequence[Measurable], plan: Plan, tell: Tell) -> list[Measurement]:
+    """As :func:`run`, a block of each model after the other, so that a machine that slows down slows all.
+
+    Measuring ends when it is enough for all of them; the one measured most often has at most ``plan.most_runs``.
+    """
     if plan.cool_below is not None:
-        wait_until_cool(model, plan.cool_below, plan.cool_seconds, tell)
-    warm = 0
-    while warm < plan.warmup:
-        warm += len(model.measure(plan.length, plan.batch, plan.warmup - warm, BLOCK_SECONDS)["samples"])
-    samples: list[Sample] = []
+        wait_until_cool(models[0], plan.cool_below, plan.cool_seconds, tell)
+    runs = [_Run(model, plan) for model in models]
+    for each in runs:
+        each.warm_up()
     deadline = time.monotonic() + plan.seconds
-    block = plan.least_runs
     while True:
-        document = model.measure(plan.length, plan.batch, block, BLOCK_SECONDS)
-        samples += [Sample.from_json(sample) for sample in document["samples"]]
-        tell(f"{len(samples)} inferences, p50 {summarize([sample.ms for sample in samples]).p50_ms:.2f} ms")
-        stopped = why_stop(samples, plan, deadline - time.monotonic())
-        if stopped is not None:
-            return Measurement(
-                samples=tuple(samples),
-                length=document["length"],
-                batch=plan.batch,
-                threads=document["threads"],
-                load_ms=model.load_ms,
-                peak_rss_mb=document["peak_rss_mb"],
-                stopped=stopped,
-            )
-        block = min(plan.least_runs, plan.most_runs - len(samples))
+        for each in runs:
+            each.measure()
+            tell(f"{len(each.samples)} inferences, p50 {each.p50_ms:.2f} ms")
+        left = deadline - time.monotonic()
+        reasons = [why_stop(each.samples, plan, left) for each in runs]
+        if None not in reasons:
+            return [each.measurement(reason or "") for each, reason in zip(runs, reasons, strict=True)]
+
+
+class _Run:
+    """The samples of one model so far."""
+
+    def __init__(self, model: Measurable, plan: Plan) -> None:
+        self.samples: list[Sample] = []
+        self._model = model
+        self._plan = plan
+        self._last: dict[str, Any] = {}
+
+    @property
+    def p50_ms(self) -> float:
+        return summarize([sample.ms for sample in self.samples]).p50_ms
+
+    def warm_up(self) -> None:
+        warm = 0
+        while warm < self._plan.warmup:
+            warm += len(self._block(self._plan.warmup - warm)["samples"])
+
+    def measure(self) -> None:
+        """One block, unless the limit on runs is reached."""
+        count = min(self._plan.least_runs, self._plan.most_runs - len(self.samples))
+        if count > 0:
+            self._last = self._block(count)
+            self.samples += [Sample.from_json(sample) for sample in self._last["samples"]]
+
+    def measurement(self, stopped: str) -> Measurement:
+        return Measurement(
+            samples=tuple(self.samples),
+            length=self._last["length"],
+            batch=self._plan.batch,
+            threads=self._last["threads"],
+            load_ms=self._model.load_ms,
+            peak_rss_mb=self._last["peak_rss_mb"],
+            stopped=stopped,
+        )
+
+    def _block(self, count: int) -> dict[str, Any]:
+        return self._model.measure(self._plan.length, self._plan.batch, count, BLOCK_SECONDS)
 
 
 def why_stop(samples: list[Sample], plan: Plan, seconds_left: float) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,22 +26,28 @@ class Request:
 
 
 def measure(model: Model, sensors: Sensors, request: Request) -> dict[str, Any]:
-    """The samples, as JSON. Nothing but the inference is inside the time; the sensors are read between two of them."""
+    """The samples, as JSON."""
     import numpy as np
 
     length = request.length or model.max_length
     ids = np.tile(sample_ids(model, length), (request.batch, 1))
-    end = time.monotonic() + request.seconds
-    samples: list[dict[str, Any]] = []
+    taken = samples(lambda: model.run(ids), sensors, request.count, request.seconds)
+    return {"samples": taken, "length": length, "threads": model.threads, "peak_rss_mb": peak_rss_mb()}
+
+
+def samples(infer: Callable[[], Any], sensors: Sensors, count: int, seconds: float) -> list[dict[str, Any]]:
+    """As :class:`Request` says. Nothing but the inference is inside the time; the sensors are read between two."""
+    end = time.monotonic() + seconds
+    taken: list[dict[str, Any]] = []
     before = sensors.read()
-    while len(samples) < request.count and (not samples or time.monotonic() < end):
+    while len(taken) < count and (not taken or time.monotonic() < end):
         start = time.perf_counter_ns()
-        model.run(ids)
+        infer()
         elapsed = time.perf_counter_ns() - start
         after = sensors.read()
-        samples.append(_sample(elapsed, before, after))
+        taken.append(_sample(elapsed, before, after))
         before = after
-    return {"samples": samples, "length": length, "threads": model.threads, "peak_rss_mb": peak_rss_mb()}
+    return taken
 
 
 def _sample(elapsed: int, before: Conditions, after: Conditions) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from intbert.errors import InputError, RemoteError
 from intbert.rpc.benchmark import Measurement, Plan, Sample, run
-from intbert.rpc.benchmark.runner import wait_until_cool
+from intbert.rpc.benchmark.runner import run_in_turns, wait_until_cool
 
 
 @dataclass
@@ -76,6 +76,15 @@ def test_warming_up_is_no_sample() -> None:
     result = measured(board, Plan(warmup=10))
     assert board.calls[0] == 10
     assert {sample.ms for sample in result.samples} == {5.0}
+
+
+def test_models_take_turns_until_it_is_enough_for_all() -> None:
+    steady, noisy = Board([5.0]), Board([1.0, 9.0])
+    first, second = run_in_turns([steady, noisy], Plan(warmup=0, precision=0.001, most_runs=77), lambda message: None)
+    assert steady.calls == noisy.calls == [30, 30, 17]
+    assert (first.summary.p50_ms, len(first.samples)) == (5.0, 77)
+    assert first.stopped == "the median is known to the wanted precision"
+    assert second.stopped == "the limit on runs was reached"
 
 
 def test_throttled_samples_do_not_count_and_do_not_suffice() -> None:
