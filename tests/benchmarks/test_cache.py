@@ -1,9 +1,15 @@
 """Prepared models: made once, never half, and made anew when something changed."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from peer_bench.cache import cached_folder, digest
+
+
+def folders(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.iterdir() if path.is_dir())
 
 
 def test_digest_follows_contents_and_words(tmp_path: Path) -> None:
@@ -39,14 +45,28 @@ def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         cached_folder(tmp_path, "minilm-onnx", "0123", fail)
-    assert list(tmp_path.iterdir()) == []
+    assert folders(tmp_path) == []
 
 
 def test_outdated_folders_of_the_same_name_go(tmp_path: Path) -> None:
     for name in ("minilm-onnx-aaaa", "minilm-onnx-bbbb.partial", "minilm-openvino-aaaa"):
         (tmp_path / name).mkdir()
     cached_folder(tmp_path, "minilm-onnx", "cccc", lambda folder: None)
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == [
-        "minilm-onnx-cccc",
-        "minilm-openvino-aaaa",
-    ]
+    assert folders(tmp_path) == ["minilm-onnx-cccc", "minilm-openvino-aaaa"]
+
+
+def test_two_that_need_the_same_folder_do_not_both_make_it(tmp_path: Path) -> None:
+    made: list[Path] = []
+    entered = threading.Event()
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        entered.set()
+        time.sleep(0.2)
+
+    first = threading.Thread(target=cached_folder, args=(tmp_path, "minilm-onnx", "0123", make))
+    first.start()
+    entered.wait(10)
+    cached_folder(tmp_path, "minilm-onnx", "0123", make)
+    first.join(10)
+    assert len(made) == 1
