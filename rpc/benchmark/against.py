@@ -21,9 +21,9 @@ from .measurement import Measurement
 from .plan import Plan
 from .runner import Tell, run_in_turns
 
-Baseline = Callable[[Architecture, int], AbstractContextManager[FloatProcess]]
+Baseline = Callable[[Architecture, int, int, int], AbstractContextManager[FloatProcess]]
 BASELINES: Mapping[str, Baseline] = MappingProxyType({"fp32": float_process})
-"""By name, what a model can be compared with: gets its architecture and a number of threads."""
+"""By name, what a model can be compared with: gets its architecture, threads, length and batch."""
 
 PROFILE_RUNS = 20
 TIMEOUT = 60.0
@@ -90,7 +90,7 @@ def compare(model: RemoteModel, manifest: Manifest, baseline: Baseline, plan: Pl
     once = model.measure(plan.length, plan.batch, 1, 1.0)
     plan = replace(plan, length=once["length"])
     tell("loading the float model")
-    with baseline(manifest.architecture, once["threads"]) as floats:
+    with baseline(manifest.architecture, once["threads"], once["length"], plan.batch) as floats:
         measured, expected = run_in_turns([model, floats], plan, tell)
         comparison = Comparison(measured, expected, floats.runtime, ())
         if comparison.speedup > 1:

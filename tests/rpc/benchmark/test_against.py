@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from intbert.compiler.artifact import read_manifest
 from intbert.compiler.model import Architecture
 from intbert.compiler.profile import OperatorTime
 from intbert.errors import InputError, ToolchainError
 from intbert.rpc.benchmark import Plan
 from intbert.rpc.benchmark import against as subject
 from intbert.rpc.benchmark.against import SlowOperator, bench_against, slow_operators
-from intbert.rpc.benchmark.float_process import _Server
+from intbert.rpc.benchmark.float_model import FloatModel
+from intbert.rpc.benchmark.float_process import _Server, float_process
 
 from ...compiler.toy_artifact import build_toy
 
@@ -88,7 +90,7 @@ class Fast:
 
 def test_a_model_that_is_not_faster_names_its_operators(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def fast(architecture: Architecture, threads: int) -> Iterator[Fast]:
+    def fast(architecture: Architecture, threads: int, length: int, batch: int) -> Iterator[Fast]:
         yield Fast()
 
     monkeypatch.setattr(subject, "BASELINES", {"double": fast})
@@ -96,6 +98,22 @@ def test_a_model_that_is_not_faster_names_its_operators(toy: Path, monkeypatch: 
     assert against["speedup"] < 1
     (slow,) = against["slow_operators"]
     assert (slow["operator"], slow["baseline_ms"]) == ("pooled", 1e-6)
+
+
+def test_several_threads_wait_as_is_faster(toy: Path) -> None:
+    """Which way that is depends on the machine; either computes."""
+    architecture = read_manifest(toy).architecture
+    with float_process(architecture, 2, 8, 1) as floats:
+        assert floats.measure(8, 1, 2, 1.0)["threads"] == 2
+        assert len(floats.operators(8, 1, 2)) == len(FloatModel(architecture).steps)
+        assert "temperature_c" in floats.conditions()
+
+
+def test_a_process_that_ended(toy: Path) -> None:
+    with float_process(read_manifest(toy).architecture, 1, 8, 1) as floats:
+        floats._process.kill()
+        with pytest.raises(ToolchainError, match="the process that runs the float32 model ended"):
+            floats.conditions()
 
 
 def test_a_baseline_that_does_not_exist(toy: Path) -> None:
