@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,14 @@ BUILDS = 12
 def press() -> None:
     """What the terminal does at Ctrl-C."""
     signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def terminal() -> Iterator[None]:
+    """As in a terminal: jobs in the background ignore SIGINT, and then so does a run."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_is_remembered() -> None:
