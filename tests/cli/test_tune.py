@@ -87,6 +87,15 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(log: Path) -> None:
     assert {record.error for record in records} == {None}
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """As in a terminal: jobs in the background, and what they start, ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_an_interrupt_ends_a_run_with_one_line(quantized: Path, tmp_path: Path) -> None:
     path = tmp_path / "tuning.db"
     with started(quantized, path, 1000) as process:
