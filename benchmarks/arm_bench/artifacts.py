@@ -2,23 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 from intbert.compiler.deploy import deploy
 from intbert.compiler.model import QuantizedModel
-from intbert.targets import Target, get_target, toolchain
+from intbert.targets import get_target, toolchain
 
 from .cpus import Cpu
-
-
-def target_of(cpu: Cpu) -> Target:
-    """What intbert compiles for the emulated CPU."""
-    target = get_target(cpu.target)
-    if not cpu.features:
-        return target
-    return replace(target, cpu=cpu.llvm, features=target.features | cpu.features)
 
 
 @contextmanager
@@ -33,5 +24,5 @@ def compiled(model: QuantizedModel, cpu: Cpu, length: int, folder: Path) -> Path
     """An artifact of the working tree as it is, made anew each time, in ``folder``."""
     artifact = folder / "artifact"
     with symbols_kept():
-        deploy(model, target_of(cpu), output=artifact, lengths=[length])
+        deploy(model, get_target(cpu.target), output=artifact, lengths=[length])
     return artifact

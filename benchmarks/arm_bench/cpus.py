@@ -9,7 +9,7 @@ _V8_2 = (*_V8_0[:-1], "atomics", "fphp", "asimdhp", "cpuid", "asimdrdm", "lrcpc"
 
 @dataclass(frozen=True)
 class Cpu:
-    """One CPU. ``target`` is the preset of intbert that compiles for it, ``features`` are added to the preset's."""
+    """One CPU. ``target`` is the preset of intbert that compiles for it."""
 
     name: str
     qemu: str
@@ -19,8 +19,6 @@ class Cpu:
     target: str
     mca: str
     """The CPU that llvm-mca is asked for: it has one model for cortex-a57 to a78, neoverse-n1 is nearer to a76."""
-    features: frozenset[str] = frozenset()
-    llvm: str = ""
 
 
 # With SME, QEMU 7.2 computes wrong outputs for some runtimes; SVE is no board's yet.
@@ -29,10 +27,6 @@ CPUS: Mapping[str, Cpu] = {
     for cpu in (
         Cpu("cortex-a72", "cortex-a72", 0xD08, _V8_0, "rpi4", "cortex-a72"),
         Cpu("cortex-a76", "cortex-a76", 0xD0B, _V8_2, "rpi5", "neoverse-n1"),
-        Cpu(
-            *("i8mm", "max,sve=off,sme=off", 0xD49, (*_V8_2, "i8mm", "bf16"), "aarch64", "neoverse-n2"),
-            features=frozenset({"i8mm"}),
-            llvm="neoverse-n2",
-        ),
+        Cpu("i8mm", "max,sve=off,sme=off", 0xD49, (*_V8_2, "i8mm", "bf16"), "aarch64-i8mm", "neoverse-n2"),
     )
 }

@@ -17,8 +17,7 @@ COVERED = 0.995
 """Of the instructions of each kernel; the rest is taken to be as fast."""
 
 _LINE = re.compile(r"^\s*([0-9a-f]+):\s+(.*\S)\s*$", re.MULTILINE)
-_TARGET = re.compile(r"0x[0-9a-f]+( <[^>]*>)?$")
-_POSITION_DEPENDENT = ("b", "cb", "tb", "adr")
+_TARGET = re.compile(r"^((?:b|bl|b\.\w+|cbn?z|tbn?z|adrp?)\s.*?)0x[0-9a-f]+(?: <[^>]*>)?$")
 
 
 def disassemble(llvm: LLVM, library: Path, cpu: Cpu) -> Mapping[int, str]:
@@ -29,10 +28,7 @@ def disassemble(llvm: LLVM, library: Path, cpu: Cpu) -> Mapping[int, str]:
 
 def assembly(instruction: str) -> str:
     """The instruction as an assembler takes it: addresses that it names lie nowhere in a block by itself."""
-    words = instruction.split(" //")[0]
-    if words.startswith(_POSITION_DEPENDENT):
-        return _TARGET.sub(".", words)
-    return words
+    return _TARGET.sub(r"\1.", instruction.split(" //")[0])
 
 
 def hot_blocks(blocks: Sequence[Block]) -> list[Block]:

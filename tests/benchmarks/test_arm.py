@@ -9,7 +9,7 @@ from pathlib import Path
 
 import arm
 import pytest
-from arm_bench.artifacts import symbols_kept, target_of
+from arm_bench.artifacts import symbols_kept
 from arm_bench.blocks import Block, parse_blocks, total
 from arm_bench.contenders import PEERS, RUNTIMES, ours
 from arm_bench.count import Count, spread
@@ -22,7 +22,7 @@ from arm_bench.report import instruction_table, kernel_table
 from arm_bench.root import cpuinfo, root_of
 from arm_bench.rows import KernelRow, Row, merged, read_rows
 from arm_bench.symbols import kernel_of
-from intbert.targets import toolchain
+from intbert.targets import get_target, toolchain
 from peer_bench.errors import BenchmarkError
 from peer_bench.precisions import PRECISIONS
 from peer_bench.rows import write_rows
@@ -86,6 +86,8 @@ def test_an_entry_and_a_body_are_one_kernel(symbol: str, kernel: str):
         ("b.lt\t0x15e1704 <linear_compute_+0x604>", "b.lt\t."),
         ("cbz\tx1, 0x15e1754", "cbz\tx1, ."),
         ("mov\tw8, #0x10", "mov\tw8, #0x10"),
+        ("bic\tv0.4h, #0x10", "bic\tv0.4h, #0x10"),
+        ("tbz\tw8, #0x3, 0x15e1704", "tbz\tw8, #0x3, ."),
         ("mov\tw8, #5 // =0x5", "mov\tw8, #5"),
     ],
 )
@@ -135,7 +137,7 @@ def test_symbols_are_kept_only_inside_the_block():
 
 
 def test_targets_of_the_emulated_cpus():
-    assert {name: sorted(target_of(cpu).features) for name, cpu in CPUS.items()} == {
+    assert {name: sorted(get_target(cpu.target).features) for name, cpu in CPUS.items()} == {
         "cortex-a72": ["neon"],
         "cortex-a76": ["dotprod", "neon"],
         "i8mm": ["dotprod", "i8mm", "neon"],
