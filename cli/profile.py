@@ -20,7 +20,7 @@ _FACTS = (
     *("uninstrumented_p50_ms", "instrumented_ms", "instrumentation_ms"),
 )
 _OF_PEAK = "of peak"
-_WIDTH = 130
+_WIDTH = 150
 _COLUMNS = ("operator", "kernel", "calls", "ms", "share", "GMAC/s", _OF_PEAK, "MB", "GB/s", "strategy")
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from intbert.compiler.artifact import ArtifactTarget
 from intbert.compiler.kernel_library import FUNCTION
-from intbert.compiler.peak import INSTRUCTIONS, REPEATS, STEPS, Instruction, best_instruction, build_peak_library
+from intbert.compiler.peak import INSTRUCTIONS, Instruction, best_instruction, build_peak_library
 from intbert.compiler.runtime.aligned import aligned_zeros
 from intbert.compiler.runtime.library import tvm_runtime
 from intbert.errors import ToolchainError
@@ -46,21 +45,19 @@ def test_processors_without_a_known_peak(features: frozenset[str], words: str) -
         best_instruction(target_with(X86_64, features))
 
 
-def _aligned(array: NDArray[Any]) -> NDArray[Any]:
-    copy = aligned_zeros(array.shape, array.dtype)
-    copy[...] = array
-    return copy
+def _aligned_ones(like: NDArray[Any]) -> NDArray[Any]:
+    array = aligned_zeros(like.shape, like.dtype)
+    array[...] = 1
+    return array
 
 
 @pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=IDS)
-def test_the_kernel_computes_what_it_is_counted_for(instruction: Instruction, tmp_path: Path) -> None:
-    """Built for every processor; run where this machine is one."""
+def test_the_kernel_does_as_many_multiply_adds_as_it_is_counted_for(instruction: Instruction, tmp_path: Path) -> None:
+    """Of ones, each adds one. Built for every processor; run where this machine is one."""
     target, path = target_of(instruction), tmp_path / "peak.so"
     build_peak_library(instruction, target, path)
     if target.arch != host_arch() or not host_features().issuperset(target.features):
         return
-    left, right, sums = (_aligned(array) for array in instruction.arguments())
+    left, right, sums = (_aligned_ones(array) for array in instruction.arguments())
     tvm_runtime().load_module(str(path))[FUNCTION](*map(tvm_runtime().from_dlpack, (left, right, sums)))
-    products = left.astype(np.int64)[:, None] * right
-    assert sums.sum() == REPEATS * products.sum()
-    assert instruction.macs_of_a_call == REPEATS * STEPS * instruction.sums * instruction.macs
+    assert sums.sum() == instruction.macs_of_a_call
