@@ -9,7 +9,7 @@ from transformers import BertConfig  # pyright: ignore[reportMissingImports]
 def main() -> None:
     checkpoint, output = sys.argv[1:]
     # The converter asks for a setting that transformers 5 no longer has, as all its models are of this kind.
-    BertConfig.position_embedding_type = "absolute"
+    setattr(BertConfig, "position_embedding_type", "absolute")  # noqa: B010
     TransformersConverter(checkpoint).convert(output, quantization="int8", force=True)
 
 
