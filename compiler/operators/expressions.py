@@ -10,7 +10,7 @@ from tvm import te, tirx
 from ...schedules.intrinsics.fixed_point import rounding_multiply_high
 from ...schedules.intrinsics.rounding_shift import rounding_shift_right
 from ...schedules.intrinsics.saturating_add import saturating_add_int16
-from ...schedules.intrinsics.saturation import saturate_int16 as saturate
+from ...schedules.intrinsics.saturation import saturate_int16
 
 Expr: TypeAlias = Any
 """A TIR expression; TVM's operators are not typed."""
@@ -56,11 +56,6 @@ def truncdiv(dividend: Expr, divisor: Expr) -> Expr:
 def leading_zeros(value: Expr) -> Expr:
     """The zero bits above the highest one bit of a positive int32 (clz, lzcnt, bsr); undefined for zero."""
     return tirx.clz(value)
-
-
-def saturate_int16(value: Expr) -> Expr:
-    """int32 to int16 with saturation (vpmovsdw, vpackssdw, sqxtn)."""
-    return saturate(value)
 
 
 def store_narrow(value: Expr, zero_point: int) -> Expr:

@@ -56,8 +56,7 @@ class FloatProcess:
     def close(self) -> None:
         """Ends the process."""
         self._process.kill()
-        with self._process:
-            pass  # its pipes are closed, and it is waited for
+        self._process.communicate()
 
     def measure(self, length: int | None, batch: int, count: int, seconds: float) -> dict[str, Any]:
         """See :class:`.runner.Measurable`."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import ir, tirx
-from tvm.ir import _ffi_api as ir_ffi
-from tvm.tirx.op import register_intrin_lowering
+from tvm import tirx
 
 from .lowering import features_of_the_cpu
+from .registration import constant_of, lanes_of, register_elementwise
 
 NAME = "intbert.rounding_multiply_high"
 
@@ -40,28 +39,14 @@ def _instruction(features: frozenset[str], lanes: int) -> str | None:
 
 def _lower(call: Any) -> Any:
     dtype = str(call.ty.dtype)
-    lanes = int(dtype.partition("x")[2] or 1)
+    lanes = lanes_of(dtype)
     a, b = call.args
     instruction = _instruction(features_of_the_cpu(), lanes)
     if instruction is not None:
         return tirx.call_llvm_pure_intrin(dtype, instruction, a, b)
-
-    def wide(value: int) -> Any:
-        scalar = tirx.const(value, "int32")
-        return scalar if lanes == 1 else tirx.Broadcast(scalar, lanes)
-
-    product = a.astype("int32" if lanes == 1 else f"int32x{lanes}") * b.astype(
-        "int32" if lanes == 1 else f"int32x{lanes}"
-    )
-    return ((product + wide(2**14)) >> wide(15)).astype(dtype)
+    wide = "int32" if lanes == 1 else f"int32x{lanes}"
+    product = a.astype(wide) * b.astype(wide)
+    return ((product + constant_of(2**14, "int32", lanes)) >> constant_of(15, "int32", lanes)).astype(dtype)
 
 
-def _register() -> None:
-    ir_ffi.RegisterOp(NAME, "Q15 product of int16 values, halves rounded up")
-    ir.register_op_attr(NAME, "TVectorizable", True)
-    ir.register_op_attr(NAME, "TCallEffectKind", tirx.CallEffectKind.Pure.value)
-    ir.register_op_attr(NAME, "TScriptPrinterName", "rounding_multiply_high")
-    register_intrin_lowering(NAME, "llvm", f=_lower)
-
-
-_register()
+register_elementwise(NAME, "Q15 product of int16 values, halves rounded up", _lower)

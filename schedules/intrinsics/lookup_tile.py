@@ -10,6 +10,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
 from ..lookup.format import LookupFormat
+from .regions import whole
 from .table_lookup import table_entry, table_sum
 
 
@@ -50,8 +51,8 @@ def register_lookup_tile(
         )
         C = T.match_buffer(c, (rows, channels), "int32", offset_factor=1, strides=["stride_c", 1])
         with T.sblock("root"):
-            T.reads(C[0:rows, 0:channels], A[0:vectors, 0:rows, 0:lanes], B[0:blocks, 0:steps, 0:n_block, 0:tables])
-            T.writes(C[0:rows, 0:channels])
+            T.reads(whole(C), whole(A), whole(B))
+            T.writes(whole(C))
             for i, j, k in T.grid(rows, channels, vectors * tables):
                 with T.sblock("update"):
                     vi, vj, vk = T.axis.remap("SSR", [i, j, k])
@@ -74,8 +75,8 @@ def register_lookup_tile(
         )
         C = T.match_buffer(c, (1, channels), "int32", offset_factor=1, strides=["stride_c", 1])
         with T.sblock("root"):
-            T.reads(C[0, 0:channels], A[0:vectors, 0, 0:lanes], B[0:blocks, 0:steps, 0:n_block, 0:tables])
-            T.writes(C[0, 0:channels])
+            T.reads(whole(C), whole(A), whole(B))
+            T.writes(whole(C))
             for j, k in T.grid(channels, vectors * tables):
                 with T.sblock("update"):
                     vj, vk = T.axis.remap("SR", [j, k])
@@ -101,8 +102,8 @@ def register_table_row(
         A = T.match_buffer(a, (inputs,), activations, offset_factor=1)
         tables = T.match_buffer(t, (vectors, 1, lanes), dtype, offset_factor=1, strides=["stride_t", lanes, 1])
         with T.sblock("root"):
-            T.reads(A[0:inputs])
-            T.writes(tables[0:vectors, 0, 0:lanes])
+            T.reads(whole(A))
+            T.writes(whole(tables))
             for v, lane in T.grid(vectors, lanes):
                 with T.sblock("table"):
                     vv, vl = T.axis.remap("SS", [v, lane])
@@ -114,5 +115,6 @@ def register_table_row(
 
 
 def _identity(layout: LookupFormat) -> str:
+    """What beside its instruction makes an intrinsic another one: a trace knows it by its name alone."""
     levels = layout.levels
-    return f"{layout.inputs}_{levels.count}_{levels.step}_{abs(levels.offset)}"
+    return f"{layout.inputs}_{layout.parts}_{levels.count}_{levels.step}_{abs(levels.offset)}"

@@ -11,8 +11,9 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
 from ..layout import PackedLayout
-from .neon_tile import VECTOR_BYTES, whole
+from .neon_tile import VECTOR_BYTES
 from .packing import PackingCopies
+from .regions import whole
 
 
 @cache

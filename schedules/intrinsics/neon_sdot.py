@@ -10,7 +10,8 @@ from tvm.script import tirx as T
 
 from ..layout import PackedLayout
 from ..vectors import widest_divisor
-from .neon_tile import LANES, VECTOR_BYTES, Tile, register, whole
+from .neon_tile import LANES, VECTOR_BYTES, Tile, register
+from .regions import whole
 
 LAYOUT = PackedLayout(8, 4)
 """Two vectors side by side, so that one ldp loads them."""

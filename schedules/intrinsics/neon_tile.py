@@ -14,6 +14,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
 from ..layout import ROW_MAJOR, PackedLayout
+from .regions import whole
 
 VECTOR_BYTES = 16
 LANES = 4
@@ -67,11 +68,6 @@ class Tile:
 
 def _inner_strides(layout: PackedLayout) -> list[int]:
     return [layout.n_block * layout.k_block, layout.k_block, 1]
-
-
-def whole(buffer: Any) -> Any:
-    """TIR: the region of all its elements."""
-    return buffer[tuple(slice(0, extent) for extent in buffer.shape)]
 
 
 def register(tile: Tile, implementation: Callable[..., Any]) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import ir, tirx
-from tvm.ir import _ffi_api as ir_ffi
-from tvm.tirx.op import register_intrin_lowering
+from tvm import tirx
 
 from .lowering import features_of_the_cpu
+from .registration import constant_of, lanes_of, register_elementwise
 
 NAME = "intbert.rounding_shift_right"
 NEON_BITS = 128
@@ -21,13 +20,12 @@ def rounding_shift_right(value: Any, bits: Any) -> Any:
 
 def _lower(call: Any) -> Any:
     dtype = str(call.ty.dtype)
-    element, _, count = dtype.partition("x")
-    lanes = int(count or 1)
+    element, lanes = dtype.partition("x")[0], lanes_of(dtype)
     value, bits = call.args
     vector_lanes = NEON_BITS // int(element.lstrip("uint"))
     if "neon" in features_of_the_cpu() and lanes > 1 and lanes % vector_lanes == 0:
         return _on_neon(value, bits, element, lanes, vector_lanes)
-    one = tirx.const(1, element) if lanes == 1 else tirx.Broadcast(tirx.const(1, element), lanes)
+    one = constant_of(1, element, lanes)
     return (value + (one << (bits - one))) >> bits
 
 
@@ -47,12 +45,4 @@ def _on_neon(value: Any, bits: Any, element: str, lanes: int, vector_lanes: int)
     return tirx.Shuffle([part(start) for start in range(0, lanes, vector_lanes)], list(range(lanes)))
 
 
-def _register() -> None:
-    ir_ffi.RegisterOp(NAME, "right shift, halves rounded up")
-    ir.register_op_attr(NAME, "TVectorizable", True)
-    ir.register_op_attr(NAME, "TCallEffectKind", tirx.CallEffectKind.Pure.value)
-    ir.register_op_attr(NAME, "TScriptPrinterName", "rounding_shift_right")
-    register_intrin_lowering(NAME, "llvm", f=_lower)
-
-
-_register()
+register_elementwise(NAME, "right shift, halves rounded up", _lower)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import ir, tirx
-from tvm.ir import _ffi_api as ir_ffi
-from tvm.tirx.op import register_intrin_lowering
+from tvm import tirx
+
+from .registration import register_elementwise
 
 NAME = "intbert.saturating_add_int16"
 
@@ -20,12 +20,4 @@ def _lower(call: Any) -> Any:
     return tirx.call_llvm_pure_intrin(str(call.ty.dtype), "llvm.sadd.sat", *call.args)
 
 
-def _register() -> None:
-    ir_ffi.RegisterOp(NAME, "int16 sum with saturation")
-    ir.register_op_attr(NAME, "TVectorizable", True)
-    ir.register_op_attr(NAME, "TCallEffectKind", tirx.CallEffectKind.Pure.value)
-    ir.register_op_attr(NAME, "TScriptPrinterName", "saturating_add_int16")
-    register_intrin_lowering(NAME, "llvm", f=_lower)
-
-
-_register()
+register_elementwise(NAME, "int16 sum with saturation", _lower)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import ir, tirx
-from tvm.ir import _ffi_api as ir_ffi
-from tvm.tirx.op import register_intrin_lowering
+from tvm import tirx
 
 from .lowering import features_of_the_cpu
+from .registration import constant_of, lanes_of, register_elementwise
 
 NAME = "intbert.saturate_int16"
 LOW, HIGH = -(2**15), 2**15 - 1
@@ -29,17 +28,13 @@ def saturate_int16(value: Any) -> Any:
 
 def _lower(call: Any) -> Any:
     dtype = str(call.ty.dtype)
-    lanes = int(dtype.partition("x")[2] or 1)
+    lanes = lanes_of(dtype)
     (value,) = call.args
     for (feature, width), instruction in PACKS.items():
         if feature in features_of_the_cpu() and lanes == width:
             return _packed(value, dtype, lanes, instruction)
-
-    def wide(limit: int) -> Any:
-        scalar = tirx.const(limit, "int32")
-        return scalar if lanes == 1 else tirx.Broadcast(scalar, lanes)
-
-    return tirx.max(tirx.min(value, wide(HIGH)), wide(LOW)).astype(dtype)
+    low, high = (constant_of(limit, "int32", lanes) for limit in (LOW, HIGH))
+    return tirx.max(tirx.min(value, high), low).astype(dtype)
 
 
 def _packed(value: Any, dtype: str, lanes: int, instruction: str) -> Any:
@@ -51,12 +46,4 @@ def _packed(value: Any, dtype: str, lanes: int, instruction: str) -> Any:
     return tirx.reinterpret(dtype, tirx.Shuffle([tirx.reinterpret(f"int64x{quadwords}", packed)], order))
 
 
-def _register() -> None:
-    ir_ffi.RegisterOp(NAME, "int32 to int16 with saturation")
-    ir.register_op_attr(NAME, "TVectorizable", True)
-    ir.register_op_attr(NAME, "TCallEffectKind", tirx.CallEffectKind.Pure.value)
-    ir.register_op_attr(NAME, "TScriptPrinterName", "saturate_int16")
-    register_intrin_lowering(NAME, "llvm", f=_lower)
-
-
-_register()
+register_elementwise(NAME, "int32 to int16 with saturation", _lower)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import ir, tirx
-from tvm.ir import _ffi_api as ir_ffi
+from tvm import tirx
+
+from .registration import register_operation
 
 TABLE_ENTRY = "intbert.table_entry"
 TABLE_SUM = "intbert.table_sum"
@@ -24,11 +25,5 @@ def table_sum(dtype: str, first: Any, last: Any, vector: Any, lane: Any) -> Any:
     return tirx.call_intrin(dtype, TABLE_SUM, first, last, vector, lane)
 
 
-def _register(name: str, description: str) -> None:
-    ir_ffi.RegisterOp(name, description)
-    ir.register_op_attr(name, "TCallEffectKind", tirx.CallEffectKind.Pure.value)
-    ir.register_op_attr(name, "TScriptPrinterName", name.partition(".")[2])
-
-
-_register(TABLE_ENTRY, "the entry of a table")
-_register(TABLE_SUM, "the sum of activations times the weights that an index stands for")
+register_operation(TABLE_ENTRY, "the entry of a table")
+register_operation(TABLE_SUM, "the sum of activations times the weights that an index stands for")

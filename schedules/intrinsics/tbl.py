@@ -6,6 +6,7 @@ one table a group. Others are ``16 * high + low``: two tables, and two sums that
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from tvm import tirx
@@ -14,6 +15,7 @@ from tvm.script import tirx as T
 from ..lookup.format import LookupFormat
 from .constants import constant_vector
 from .lookup_tile import LookupTile, register_lookup_tile, register_table_row
+from .regions import whole
 
 ENTRIES = 16
 VECTOR_BYTES = 16
@@ -30,6 +32,7 @@ NIBBLE_LIMIT = 2**NIBBLE_BITS - 1
 INT8_LIMIT, INT16_LIMIT = 2**7 - 1, 2**15 - 1
 
 
+@cache
 def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
     """Registers the sums of the tile over all groups; the intrinsic's name.
 
@@ -73,12 +76,8 @@ def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
         )
         C = T.match_buffer(c, (rows, tile.groups * channels), "int32", offset_factor=1, strides=[stride_c, 1])
         with T.sblock("root"):
-            T.reads(
-                C[0:rows, 0 : tile.groups * channels],
-                A[0 : layout.table_vectors, 0:rows, 0:lanes],
-                B[0 : tile.groups * blocks, 0:steps, 0:CHANNELS, 0:TABLES],
-            )
-            T.writes(C[0:rows, 0 : tile.groups * channels])
+            T.reads(whole(A), whole(B), whole(C))
+            T.writes(whole(C))
             partial = T.alloc_buffer((rows, parts, channels), "int16", scope="local")
             for start, group in T.grid(chunks, tile.groups):
                 for row in T.unroll(rows):
@@ -122,15 +121,16 @@ def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
                             [row, group * channels + lane * QUARTER], dtype="int32x4"
                         ) + total(partial, row, lane * QUARTER)
 
-    return register_lookup_tile(f"tbl_{reach}_{parts}", layout, "int8", tile, implementation)
+    return register_lookup_tile(f"tbl_{reach}", layout, "int8", tile, implementation)
 
 
+@cache
 def register_tables(layout: LookupFormat) -> str:
     """Registers the tables of a row of int8 activations."""
     inputs, group, parts, vectors = layout.inputs, layout.group, layout.parts, layout.table_vectors
     weights = layout.table_weights()
     inputs_of_vector = TABLES * group
-    whole = inputs // inputs_of_vector
+    complete = inputs // inputs_of_vector
 
     def split(activations: Any, part: int) -> Any:
         if parts == 1:
@@ -174,13 +174,13 @@ def register_tables(layout: LookupFormat) -> str:
             t, (vectors, 1, layout.lanes), "int8", offset_factor=1, strides=[stride_t, layout.lanes, 1]
         )
         with T.sblock("root"):
-            T.reads(A[0:inputs])
-            T.writes(tables[0:vectors, 0, 0 : layout.lanes])
-            for number in T.serial(whole):
+            T.reads(whole(A))
+            T.writes(whole(tables))
+            for number in T.serial(complete):
                 tables[number, 0, T.ramp(0, 1, layout.lanes)] = load(A, number * inputs_of_vector)
-            for number in T.serial(vectors - whole):
-                tables[whole + number, 0, T.ramp(0, 1, layout.lanes)] = load_last(
-                    A, (whole + number) * inputs_of_vector
+            for number in T.serial(vectors - complete):
+                tables[complete + number, 0, T.ramp(0, 1, layout.lanes)] = load_last(
+                    A, (complete + number) * inputs_of_vector
                 )
 
     return register_table_row("tbl", layout, "int8", "int8", implementation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tvm.script import tirx as T
 from ..lookup.format import LookupFormat
 from .constants import constant_vector
 from .lookup_tile import LookupTile, register_lookup_tile, register_table_row
+from .regions import whole
 
 VECTOR_BYTES = 64
 LANES = 16
@@ -20,6 +22,7 @@ TABLE_OF_BYTE = 0x30201000
 ONES = 0x01010101
 
 
+@cache
 def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
     """Registers the sums of the tile over all groups; the intrinsic's name.
 
@@ -61,12 +64,8 @@ def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
         )
         C = T.match_buffer(c, (rows, tile.groups * channels), "int32", offset_factor=1, strides=[stride_c, 1])
         with T.sblock("root"):
-            T.reads(
-                C[0:rows, 0 : tile.groups * channels],
-                A[0 : layout.table_vectors, 0:rows, 0:VECTOR_BYTES],
-                B[0 : tile.groups * blocks, 0 : layout.steps, 0:LANES, 0:4],
-            )
-            T.writes(C[0:rows, 0 : tile.groups * channels])
+            T.reads(whole(A), whole(B), whole(C))
+            T.writes(whole(C))
             sums = T.alloc_buffer((rows, channels), "int32", scope="local")
             for start, group in T.grid(chunks, tile.groups):
                 for row in T.unroll(rows):
@@ -103,6 +102,7 @@ def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
     return register_lookup_tile("vpermb", layout, "uint8", tile, implementation)
 
 
+@cache
 def register_tables(layout: LookupFormat, zero_point: int, reach: int) -> str:
     """Registers the tables of a row of uint8 activations with ``zero_point``, to each entry its :func:`bias` added.
 
@@ -110,7 +110,7 @@ def register_tables(layout: LookupFormat, zero_point: int, reach: int) -> str:
     """
     inputs, vectors, group = layout.inputs, layout.table_vectors, layout.group
     inputs_of_vector = group * layout.tables
-    whole = inputs // inputs_of_vector
+    complete = inputs // inputs_of_vector
     weights = np.zeros((layout.entries, 4), np.int64)
     weights[:, :group] = layout.table_weights()
 
@@ -144,18 +144,18 @@ def register_tables(layout: LookupFormat, zero_point: int, reach: int) -> str:
             t, (vectors, 1, VECTOR_BYTES), "uint8", offset_factor=1, strides=[stride_t, VECTOR_BYTES, 1]
         )
         with T.sblock("root"):
-            T.reads(A[0:inputs])
-            T.writes(tables[0:vectors, 0, 0:VECTOR_BYTES])
-            for vector in T.serial(whole):
+            T.reads(whole(A))
+            T.writes(whole(tables))
+            for vector in T.serial(complete):
                 tables[vector, 0, T.ramp(0, 1, VECTOR_BYTES)] = table_vector(
                     A.vload([vector * inputs_of_vector], dtype=f"uint8x{inputs_of_vector}")
                 )
-            for vector in T.serial(vectors - whole):
-                tables[whole + vector, 0, T.ramp(0, 1, VECTOR_BYTES)] = T.broadcast(
+            for vector in T.serial(vectors - complete):
+                tables[complete + vector, 0, T.ramp(0, 1, VECTOR_BYTES)] = T.broadcast(
                     T.uint8(bias(layout, reach)), VECTOR_BYTES
                 )
 
-    return register_table_row("vpermb", layout, "uint8", "uint8", implementation)
+    return register_table_row(f"vpermb_{zero_point}_{reach}", layout, "uint8", "uint8", implementation)
 
 
 def fits(layout: LookupFormat, reach: int) -> bool:

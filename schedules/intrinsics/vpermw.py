@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tvm.script import tirx as T
 from ..lookup.format import LookupFormat
 from .constants import constant_vector
 from .lookup_tile import LookupTile, register_lookup_tile, register_table_row
+from .regions import whole
 
 ENTRIES = 32
 LANES = 16
@@ -20,6 +22,7 @@ WORD = 4
 INT16_LIMIT = 2**15 - 1
 
 
+@cache
 def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
     """Registers the sums of the tile over all groups; the intrinsic's name.
 
@@ -56,12 +59,8 @@ def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
         )
         C = T.match_buffer(c, (rows, tile.groups * channels), "int32", offset_factor=1, strides=[stride_c, 1])
         with T.sblock("root"):
-            T.reads(
-                C[0:rows, 0 : tile.groups * channels],
-                A[0 : layout.table_vectors, 0:rows, 0:ENTRIES],
-                B[0 : tile.groups * blocks, 0 : layout.steps, 0:ENTRIES, 0:1],
-            )
-            T.writes(C[0:rows, 0 : tile.groups * channels])
+            T.reads(whole(A), whole(B), whole(C))
+            T.writes(whole(C))
             partial = T.alloc_buffer((rows, channels), "int16", scope="local")
             for number in T.unroll(layout.fields):
                 for start, group in T.grid(chunks, tile.groups):
@@ -92,11 +91,12 @@ def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
     return register_lookup_tile(f"vpermw_{reach}", layout, "int16", tile, implementation)
 
 
+@cache
 def register_tables(layout: LookupFormat, zero_point: int) -> str:
     """Registers the tables of a row of uint8 activations with ``zero_point``."""
     inputs, group, groups = layout.inputs, layout.group, layout.groups
     words = -(-group // WORD)
-    whole = (inputs - words * WORD) // group + 1 if inputs >= words * WORD else 0
+    complete = (inputs - words * WORD) // group + 1 if inputs >= words * WORD else 0
     weights = np.zeros((ENTRIES, words * WORD), np.int64)
     weights[:, :group] = layout.table_weights()
 
@@ -138,11 +138,11 @@ def register_tables(layout: LookupFormat, zero_point: int) -> str:
         A = T.match_buffer(a, (inputs,), "uint8", offset_factor=1)
         tables = T.match_buffer(t, (groups, 1, ENTRIES), "int16", offset_factor=1, strides=[stride_t, ENTRIES, 1])
         with T.sblock("root"):
-            T.reads(A[0:inputs])
-            T.writes(tables[0:groups, 0, 0:ENTRIES])
-            for number in T.serial(whole):
+            T.reads(whole(A))
+            T.writes(whole(tables))
+            for number in T.serial(complete):
                 tables[number, 0, T.ramp(0, 1, ENTRIES)] = table(load(A, number * group))
-            for number in T.serial(groups - whole):
-                tables[whole + number, 0, T.ramp(0, 1, ENTRIES)] = table(load_last(A, (whole + number) * group))
+            for number in T.serial(groups - complete):
+                tables[complete + number, 0, T.ramp(0, 1, ENTRIES)] = table(load_last(A, (complete + number) * group))
 
-    return register_table_row("vpermw", layout, "int16", "uint8", implementation)
+    return register_table_row(f"vpermw_{zero_point}", layout, "int16", "uint8", implementation)

@@ -73,7 +73,7 @@ class LookupLinear(Strategy[LinearWorkload]):
 
     def _tile(self, operands: LookupOperands, rows: int, blocks: int) -> LookupTile:
         layout = operands.layout
-        vector_bytes = layout.tables * layout.entries * np.dtype(self.kernel.entry).itemsize
+        vector_bytes = layout.lanes * np.dtype(self.kernel.entry).itemsize
         columns = blocks * self.kernel.n_block
         groups = widest_divisor(layout.channels // columns, max(1, MOST_COLUMNS // columns))
         vectors = max(1, CACHED_TABLE_BYTES // (rows * vector_bytes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from ..intrinsics import tbl, vpermb, vpermw
@@ -89,6 +89,25 @@ class LookupKernel:
         return (default, *others[: MOST_TILES - 1])
 
 
+NEON_TBL = LookupKernel(
+    name="neon_tbl",
+    feature="neon",
+    unsigned=False,
+    entries=16,
+    tables=2,
+    n_block=8,
+    fields=2,
+    indices="uint8",
+    entry="int8",
+    lookup_cost=2.8,
+    table_cost=22.0,
+    rows=8,
+    blocks=2,
+    register_tile=tbl.register_tile,
+    register_tables=lambda layout, *_: tbl.register_tables(layout),
+    fits=tbl.fits,
+)
+
 LOOKUP_KERNELS = (
     LookupKernel(
         name="avx512_vpermb",
@@ -127,42 +146,7 @@ LOOKUP_KERNELS = (
         register_tile=vpermw.register_tile,
         register_tables=lambda layout, zero_point, _: vpermw.register_tables(layout, zero_point),
     ),
-    LookupKernel(
-        name="neon_tbl",
-        feature="neon",
-        unsigned=False,
-        entries=16,
-        tables=2,
-        n_block=8,
-        fields=2,
-        indices="uint8",
-        entry="int8",
-        lookup_cost=2.8,
-        table_cost=22.0,
-        rows=8,
-        blocks=2,
-        register_tile=tbl.register_tile,
-        register_tables=lambda layout, *_: tbl.register_tables(layout),
-        fits=tbl.fits,
-    ),
-    LookupKernel(
-        name="neon_tbl_nibbles",
-        feature="neon",
-        unsigned=False,
-        entries=16,
-        tables=2,
-        n_block=8,
-        fields=2,
-        indices="uint8",
-        entry="int8",
-        lookup_cost=5.6,
-        table_cost=44.0,
-        rows=4,
-        blocks=2,
-        register_tile=tbl.register_tile,
-        register_tables=lambda layout, *_: tbl.register_tables(layout),
-        fits=tbl.fits,
-        parts=2,
-    ),
+    NEON_TBL,
+    replace(NEON_TBL, name="neon_tbl_nibbles", parts=2, lookup_cost=5.6, table_cost=44.0, rows=4),
 )
 """In no order: the one of the least cost is taken."""

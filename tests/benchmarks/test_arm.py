@@ -30,8 +30,8 @@ from peer_bench.workspace import REQUIREMENTS
 from rich.console import Console
 
 MAPS = """\
-00400000-00500000 r-xp 00000000 fe:00 1   /root/usr/bin/python3.11
-00500000-00600000 r--p 00100000 fe:00 1   /root/usr/bin/python3.11
+00400000-00500000 r-xp 00000000 fe:00 1   /board/usr/bin/python3.11
+00500000-00600000 r--p 00100000 fe:00 1   /board/usr/bin/python3.11
 5500000000-5500001000 rw-p 00000000 00:00 0    [stack]
 5500800000-5500900000 r-xp 00030000 fe:00 2   /art/model.so
 5500a00000-5500a01000 r-xp 00000000 00:00 0
@@ -57,7 +57,7 @@ def test_a_damaged_count_is_refused(text: str):
 
 def test_addresses_belong_to_executable_files():
     space = parse_maps(MAPS)
-    assert space.locate(0x400010) == ("/root/usr/bin/python3.11", 0x10)
+    assert space.locate(0x400010) == ("/board/usr/bin/python3.11", 0x10)
     assert space.locate(0x5500800004) == ("/art/model.so", 0x30004)
     for nowhere in (0x10, 0x500000, 0x5500000000, 0x5500900000, 0x5500A00000):
         assert space.locate(nowhere) is None

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from intbert.compiler.artifact import Bucket
 from intbert.compiler.kernels import Alternative, Shape, alternatives, workload_hash
 from intbert.compiler.model import HeadKind
 from intbert.compiler.operators.linear import Linear
+from intbert.compiler.operators.value_range import Range
 from intbert.compiler.packing import Packing
 from intbert.compiler.tasks import tasks_of
 from intbert.errors import TraceError
@@ -45,6 +47,7 @@ def x86_64(cpu: str, *features: str) -> Target:
 TARGETS = {
     "amx": x86_64("x86-64-v4", "avx2", "avx512", "avx512_vnni", "amx_int8"),
     "avx512_vnni": x86_64("x86-64-v4", "avx2", "avx512", "avx512_vnni"),
+    "avx512_vbmi": x86_64("x86-64-v4", "avx2", "avx512", "avx512_vnni", "avx512_vbmi"),
     "avx_vnni": x86_64("x86-64-v3", "avx2", "avx_vnni"),
     "avx2": get_target("x86-64-v3"),
     "rpi4": get_target("rpi4"),
@@ -66,6 +69,8 @@ def ways(target: str) -> tuple[Alternative, ...]:
     model = models.tiny_model("Bert", HeadKind.MEAN_POOLING, size)
     found = [task.alternatives for task in tasks_of(model, [Bucket(16, 2)], features)]
     found.append(alternatives(linear(48, 64, Packing(3)), Shape(1, 8, 8, 64, zero_point, zero_point, features)))
+    binary = replace(linear(96, 64, Packing(1, mid_rise=True)), input_range=Range(-7, 7))
+    found.append(alternatives(binary, Shape(1, 32, 32, 64, zero_point, zero_point, features)))
     for name, operator in float_operators().items():
         found.append(alternatives(operator, Shape(1, LENGTH, ROWS, inputs_of(name)[0].shape[1], 0, 0, features)))
     return tuple(way for each in found for way in (each if target == WITH_PLAIN else each[:1]))
