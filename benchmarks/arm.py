@@ -33,6 +33,7 @@ from arm_bench.virtual_board import userland
 from peer_bench.arguments import names_of, numbers
 from peer_bench.artifacts import quantized_model
 from peer_bench.contenders import Contender
+from peer_bench.ending import exit_status
 from peer_bench.errors import BenchmarkError
 from peer_bench.models import MODELS, BenchmarkModel
 from peer_bench.precisions import PRECISIONS
@@ -165,18 +166,16 @@ def run(options: argparse.Namespace, console: Console) -> tuple[list[Row], list[
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 with one line on stderr, or 130 when interrupted."""
     options = parse(arguments)
-    try:
+
+    def work() -> int:
         rows, failures = run(options, Console(stderr=True))
-    except (BenchmarkError, OSError) as error:
-        print(f"bench-arm: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print_report(rows, Console(width=None if sys.stdout.isatty() else 140))
-    print(f"{len(rows)} rows: {os.path.relpath(options.output)}")
-    for failure in failures:
-        print(f"bench-arm: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+        print_report(rows, Console(width=None if sys.stdout.isatty() else 140))
+        print(f"{len(rows)} rows: {os.path.relpath(options.output)}")
+        for failure in failures:
+            print(f"bench-arm: {failure}", file=sys.stderr)
+        return 1 if failures else 0
+
+    return exit_status("bench-arm", work)
 
 
 if __name__ == "__main__":

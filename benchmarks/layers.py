@@ -13,7 +13,7 @@ from layer_bench.rows import LayerRow
 from peer_bench.arguments import names_of, numbers
 from peer_bench.artifacts import host_artifact
 from peer_bench.contenders import CONTENDERS, Contender, at_precision
-from peer_bench.errors import BenchmarkError
+from peer_bench.ending import exit_status
 from peer_bench.machine import cpus_for
 from peer_bench.measure import Entry, Plan, Progress
 from peer_bench.models import BenchmarkModel
@@ -96,17 +96,15 @@ def run(options: argparse.Namespace, console: Console) -> list[LayerRow]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 with one line on stderr, or 130 when interrupted."""
     options = parse(arguments)
-    try:
+
+    def work() -> int:
         rows = run(options, Console(stderr=True))
         write_rows(rows, options.output)
-    except (BenchmarkError, OSError) as error:
-        print(f"bench-layers: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print_report(rows, Console(width=None if sys.stdout.isatty() else 140))
-    print(f"{len(rows)} rows: {os.path.relpath(options.output)}")
-    return 0
+        print_report(rows, Console(width=None if sys.stdout.isatty() else 140))
+        print(f"{len(rows)} rows: {os.path.relpath(options.output)}")
+        return 0
+
+    return exit_status("bench-layers", work)
 
 
 if __name__ == "__main__":

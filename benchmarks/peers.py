@@ -14,7 +14,7 @@ from pathlib import Path
 
 from peer_bench.arguments import names_of, numbers
 from peer_bench.contenders import RUNTIMES, Contender, contenders
-from peer_bench.errors import BenchmarkError
+from peer_bench.ending import exit_status
 from peer_bench.machine import cpu_features, cpus_for
 from peer_bench.measure import Entry, Plan, measure
 from peer_bench.models import MODELS, BenchmarkModel
@@ -82,18 +82,15 @@ def run(options: argparse.Namespace, console: Console) -> list[Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 with one line on stderr, or 130 when interrupted."""
     options = parse(arguments)
-    try:
+
+    def work() -> int:
         rows = run(options, Console(stderr=True))
         write_rows(rows, options.output)
-    except (BenchmarkError, OSError) as error:
-        print(f"bench-peers: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    width = None if sys.stdout.isatty() else 160
-    print_report(rows, Console(width=width))
-    print(f"{len(rows)} rows: {os.path.relpath(options.output)}")
-    return 0
+        print_report(rows, Console(width=None if sys.stdout.isatty() else 160))
+        print(f"{len(rows)} rows: {os.path.relpath(options.output)}")
+        return 0
+
+    return exit_status("bench-peers", work)
 
 
 if __name__ == "__main__":
