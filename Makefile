@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml requirements/lock.txt
 # Processes that run tests: two, because the boards' tests, a third of them all, run one after the other.
 WORKERS := 2
 test: setup ## run the tests; WORKERS=0: in one process
-	@$(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --dist loadgroup
+	@$(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 SESSIONS := 200
 soak: setup ## many sessions with a virtual board, its processes killed at random; SESSIONS=200

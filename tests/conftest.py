@@ -1,9 +1,9 @@
 """What every test shares: the order of the tests, which of them run side by side, and how hypothesis runs."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # The same examples in every run, and nothing that depends on how fast or busy the machine is.
 settings.register_profile(
@@ -12,22 +12,26 @@ settings.register_profile(
 settings.load_profile("intbert")
 
 FIRST = "test_end_to_end_tiny.py"
-TESTS = Path(__file__).parent
-MACHINE_WIDE = ("devices", "rpc")
+MACHINE_WIDE = ("tests/devices/", "tests/rpc/")
 """Their tests start boards, which all of them share, and look at the ports and processes of the whole machine."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tiny end-to-end test first: it takes seconds and says whether the rest is worth waiting for.
 
-    Next those that must run one after the other, which take the longest; pytest-xdist keeps the tests of a group in one
-    process, as their fixtures want it.
+    Next those that must run one after the other, which take the longest.
     """
-    items.sort(key=lambda item: (item.path.name != FIRST, not _is_machine_wide(item)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("machine" if _is_machine_wide(item) else str(item.path)))
+    items.sort(key=lambda item: (item.path.name != FIRST, not item.nodeid.startswith(MACHINE_WIDE)))
 
 
-def _is_machine_wide(item: pytest.Item) -> bool:
-    return item.path.relative_to(TESTS).parts[0] in MACHINE_WIDE
+class FilesAndTheMachine(LoadScopeScheduling):
+    """A file's tests run in one process, as their fixtures want it; those of the whole machine all in the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "machine" if nodeid.startswith(MACHINE_WIDE) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)  # there is no such hook where pytest-xdist is switched off
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndTheMachine:
+    """How ``--numprocesses`` divides the tests."""
+    return FilesAndTheMachine(config, log)
