@@ -12,8 +12,8 @@ from . import expressions as ex
 from .products import Products
 
 
-def lookup_products(x: Any, operands: LookupOperands, gain: int) -> Products:
-    """``gain`` (a power of two) times the sums of ``x`` [rows, K] and a weight that is indices.
+def lookup_products(x: Any, operands: LookupOperands) -> Products:
+    """The sums of ``x`` [rows, K] and a weight that is indices, its gain included.
 
     Blocks: ``table``, of every row, and ``accumulator``. The sums contain what the tables add to every entry.
     """
@@ -32,7 +32,7 @@ def lookup_products(x: Any, operands: LookupOperands, gain: int) -> Products:
         return table_entry(table[vector, i, 0], table[vector, i, lanes - 1], indices[layout.index(j, group)])
 
     accumulator = te.compute((rows, layout.channels), lambda i, j: te.sum(entry(i, j), axis=group), name="accumulator")
-    shift = gain.bit_length() - 1
+    shift = 0 if operands.kernel.sets else operands.gain.bit_length() - 1
     return Products(
         [indices], lambda i, j: accumulator[i, j] << ex.constant(shift, "int32") if shift else accumulator[i, j]
     )

@@ -25,6 +25,8 @@ class LookupTile:
     blocks: int
     groups: int
     vectors: int
+    gain: int = 1
+    """A power of two: the sums are multiplied by it."""
 
 
 def register_lookup_tile(
@@ -59,7 +61,7 @@ def register_lookup_tile(
                     C[vi, vj] = C[vi, vj] + table_entry(
                         A[vk // tables, vi, 0],
                         A[vk // tables, vi, lanes - 1],
-                        B[vj // n_block, vk // tables % steps, vj % n_block, vk % tables],
+                        B[vj // n_block, layout.step(vk // tables), vj % n_block, vk % tables],
                     )
 
     # A schedule leaves out the loop over a single row.
@@ -83,10 +85,10 @@ def register_lookup_tile(
                     C[0, vj] = C[0, vj] + table_entry(
                         A[vk // tables, 0, 0],
                         A[vk // tables, 0, lanes - 1],
-                        B[vj // n_block, vk // tables % steps, vj % n_block, vk % tables],
+                        B[vj // n_block, layout.step(vk // tables), vj % n_block, vk % tables],
                     )
 
-    full = f"intbert.{name}_{rows}x{tile.blocks}x{tile.groups}_{tile.vectors}_{_identity(layout)}"
+    full = f"intbert.{name}_{rows}x{tile.blocks}x{tile.groups}_{tile.vectors}_{tile.gain}_{_identity(layout)}"
     TensorIntrin.register(full, description_of_one_row if rows == 1 else description, implementation, override=True)
     return full
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
 from tvm import tirx
 from tvm.script import tirx as T
 
@@ -20,17 +20,24 @@ LANES = 16
 TABLE_OF_BYTE = 0x30201000
 """What leads the four indices of a channel to the four tables of a register."""
 ONES = 0x01010101
+BYTE_LIMIT = 255
+LANE_BYTES = 16
+HALF_ENTRIES = 4
+"""Sums of half a group that a lane has room for."""
 
 
 @cache
-def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
-    """Registers the sums of the tile over all groups; the intrinsic's name.
+def register_tile(layout: LookupFormat, tile: LookupTile, reach: int) -> str:
+    """Registers the sums of the tile over all groups, for activations of at most ``reach``; the intrinsic's name.
 
-    Table entries are unsigned bytes: what was added to make them so is the caller's to take off.
+    Table entries are unsigned bytes: what was added to make them so is the caller's to take off. Those of two steps are
+    added as bytes, where no sum can leave them, before vpdpbusd adds neighbours: permutations keep two of the ports
+    busy that it needs.
     """
     rows, blocks, channels = tile.rows, tile.blocks, tile.blocks * LANES
     chunk = max(1, min(layout.steps, tile.vectors // layout.fields))
     chunks = -(-layout.steps // chunk)
+    together = 2 if 4 * bias(layout, reach) <= BYTE_LIMIT and chunk % 2 == layout.steps % 2 == 0 else 1
 
     def words(value: int) -> Any:
         return T.reinterpret("uint8x64", T.broadcast(T.int32(value), LANES))
@@ -42,6 +49,16 @@ def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
     def look_up(table: Any, indices: Any) -> Any:
         table, indices = (T.reinterpret("int8x64", vector) for vector in (table, indices))
         return tirx.call_llvm_pure_intrin("int8x64", "llvm.x86.avx512.permvar.qi.512", table, indices)
+
+    def entries(tables: Any, indices: Any, number: Any, first: Any, row: Any, block: Any) -> Any:
+        found = [
+            look_up(
+                tables.vload([number * layout.steps + first + step, row, 0], dtype="uint8x64"),
+                field(indices.vload([block, first + step, 0, 0], dtype="uint8x64"), number),
+            )
+            for step in range(together)
+        ]
+        return found[0] if together == 1 else found[0] + found[1]
 
     def add_fours(sums: Any, entries: Any) -> Any:
         ones = T.reinterpret("int8x64", words(ONES))
@@ -74,24 +91,12 @@ def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
                             [row, group * channels + block * LANES], dtype="int32x16"
                         )
                 for number in T.unroll(layout.fields):
-                    for step in T.serial(T.min(chunk, layout.steps - start * chunk)):
+                    for step in T.serial(T.min(chunk, layout.steps - start * chunk) // together):
                         for row in T.unroll(rows):
                             for block in T.unroll(blocks):
                                 sums[row, T.ramp(block * LANES, 1, LANES)] = add_fours(
                                     sums.vload([row, block * LANES], dtype="int32x16"),
-                                    look_up(
-                                        A.vload(
-                                            [number * layout.steps + start * chunk + step, row, 0],
-                                            dtype="uint8x64",
-                                        ),
-                                        field(
-                                            B.vload(
-                                                [group * blocks + block, start * chunk + step, 0, 0],
-                                                dtype="uint8x64",
-                                            ),
-                                            number,
-                                        ),
-                                    ),
+                                    entries(A, B, number, start * chunk + step * together, row, group * blocks + block),
                                 )
                 for row in T.unroll(rows):
                     for block in T.unroll(blocks):
@@ -99,42 +104,35 @@ def register_tile(layout: LookupFormat, tile: LookupTile) -> str:
                             [row, block * LANES], dtype="int32x16"
                         )
 
-    return register_lookup_tile("vpermb", layout, "uint8", tile, implementation)
+    return register_lookup_tile(f"vpermb_{together}", layout, "uint8", tile, implementation)
 
 
 @cache
 def register_tables(layout: LookupFormat, zero_point: int, reach: int) -> str:
     """Registers the tables of a row of uint8 activations with ``zero_point``, to each entry its :func:`bias` added.
 
-    A 128-bit lane of the register is a table, a quarter of which each of four vpdpbusd computes.
+    A 128-bit lane of the register is a table. The sums of every half of a group, of at most :data:`HALF_ENTRIES`
+    combinations of weights, are the words of one vpmaddubsw; every entry is a byte of the one plus a byte of the other,
+    modulo 256.
     """
     inputs, vectors, group = layout.inputs, layout.table_vectors, layout.group
     inputs_of_vector = group * layout.tables
     complete = inputs // inputs_of_vector
-    weights = np.zeros((layout.entries, 4), np.int64)
-    weights[:, :group] = layout.table_weights()
-
-    def quarter(activations: Any, number: int) -> Any:
-        entries = weights[number * 4 : number * 4 + 4]
-        start = bias(layout, reach) - zero_point * entries.sum(axis=1)
-        return tirx.call_llvm_pure_intrin(
-            "int32x16",
-            "llvm.x86.avx512.vpdpbusd.512",
-            constant_vector(start.tolist() * 4, "int32"),
-            activations,
-            constant_vector(entries.ravel().tolist() * 4, "int8"),
-        )
-
-    def pack(dtype: str, name: str, low: Any, high: Any) -> Any:
-        return tirx.call_llvm_pure_intrin(dtype, f"llvm.x86.avx512.{name}.512", low, high)
+    halves = _Halves(layout)
+    sums = layout.table_weights().sum(axis=1)
+    start = ((bias(layout, reach) - zero_point * sums) % 256).tolist() * layout.tables
 
     def table_vector(activations: Any) -> Any:
-        groups = T.reinterpret(f"int{8 * group}x4", activations)
-        copies = LANES // group
-        spread = tirx.Shuffle([groups] * copies, [lane // copies for lane in range(4 * copies)])
-        quarters = [quarter(T.reinterpret("int8x64", spread), number) for number in range(4)]
-        halves = [pack("int16x32", "packusdw", *quarters[at : at + 2]) for at in (0, 2)]
-        return T.reinterpret("uint8x64", pack("int8x64", "packuswb", *halves))
+        # TVM wants no more lanes of a shuffle than its operands have.
+        spread = tirx.Shuffle([activations] * (VECTOR_BYTES // inputs_of_vector), halves.activations())
+        words = tirx.call_llvm_pure_intrin(
+            "int16x32",
+            "llvm.x86.avx512.pmaddubs.w.512",
+            T.reinterpret("int8x64", spread),
+            constant_vector(halves.weights(), "int8"),
+        )
+        found = [tirx.Shuffle([T.reinterpret("uint8x64", words)], halves.bytes_of(half)) for half in (0, 1)]
+        return found[0] + found[1] + constant_vector(start, "uint8")
 
     @T.prim_func(s_tir=True)
     def implementation(a: T.handle, t: T.handle) -> None:
@@ -158,9 +156,56 @@ def register_tables(layout: LookupFormat, zero_point: int, reach: int) -> str:
     return register_table_row(f"vpermb_{zero_point}_{reach}", layout, "uint8", "uint8", implementation)
 
 
+@dataclass(frozen=True)
+class _Halves:
+    """The two halves of a table's group: which activations and weights make their sums, and where those lie."""
+
+    layout: LookupFormat
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Inputs of the halves."""
+        second = self.layout.group // 2
+        return self.layout.group - second, second
+
+    def activations(self) -> list[int]:
+        """[64]: the activation of each byte that is multiplied, two to a sum."""
+        first, second = self.sizes
+        of_a_table = [[0, first - 1]] * HALF_ENTRIES + [[first, first + second - 1]] * HALF_ENTRIES
+        return [
+            table * self.layout.group + position
+            for table in range(self.layout.tables)
+            for pair in of_a_table
+            for position in pair
+        ]
+
+    def weights(self) -> list[int]:
+        """[64]: what these activations are multiplied by; a half of one input leaves its second factor out."""
+        levels = self.layout.levels
+        values = levels.values()
+        of_a_table = [
+            values[entry // levels.count**position % levels.count] if position < size else 0
+            for size in self.sizes
+            for entry in range(HALF_ENTRIES)
+            for position in range(2)
+        ]
+        return of_a_table * self.layout.tables
+
+    def bytes_of(self, half: int) -> list[int]:
+        """[64]: the byte, of the sums of ``half``, that goes into each entry."""
+        count, (first, second) = self.layout.levels.count, self.sizes
+        step, size = ((1, first), (count**first, second))[half]
+        lanes = range(0, LANE_BYTES * self.layout.tables, LANE_BYTES)
+        return [
+            lane + 2 * (half * HALF_ENTRIES + entry // step % count**size)
+            for lane in lanes
+            for entry in range(self.layout.entries)
+        ]
+
+
 def fits(layout: LookupFormat, reach: int) -> bool:
     """Whether an entry, with its bias, is an unsigned byte."""
-    return 2 * bias(layout, reach) <= np.iinfo(np.uint8).max
+    return 2 * bias(layout, reach) <= BYTE_LIMIT
 
 
 def bias(layout: LookupFormat, reach: int) -> int:

@@ -33,8 +33,7 @@ class LookupFormat:
     """A weight [channels, inputs] as indices: each names the values of ``group`` neighbouring inputs' weights.
 
     Index ``sum_b code_b * count^b``. A vector of ``n_block * tables`` elements holds, in each of its ``fields``, the
-    indices of ``n_block`` channels for ``tables`` groups of inputs; its first field is of the first inputs, so that a
-    micro-kernel passes over the vectors once a field. The last groups are filled up with zeros.
+    indices of ``n_block`` channels for ``tables`` groups of inputs. The last groups are filled up with zeros.
     """
 
     levels: WeightLevels
@@ -51,6 +50,9 @@ class LookupFormat:
     """Of an element of indices, unsigned."""
     parts: int = 1
     """Tables of a group: of the activations, or of what they are made of."""
+    adjacent_fields: bool = False
+    """Whether the fields of a vector are of neighbouring inputs: for a micro-kernel that reads them in turns. Else the
+    first field is of the first inputs, for one that passes over all vectors once a field."""
 
     def __post_init__(self) -> None:
         assert self.levels.count**self.group <= self.entries
@@ -88,8 +90,12 @@ class LookupFormat:
 
     def index(self, channel: Any, group: Any) -> tuple[Any, Any, Any, Any]:
         """The element that holds the index of ``channel`` for ``group``; integers or TIR expressions."""
-        step = group // self.tables % self.steps
+        step = self.step(group // self.tables)
         return channel // self.n_block, step, channel % self.n_block, group % self.tables
+
+    def step(self, vector: Any) -> Any:
+        """The vector of indices that names entries of the tables ``vector``; an integer or a TIR expression."""
+        return vector // self.fields if self.adjacent_fields else vector % self.steps
 
     def pack(self, weight: NDArray[Any]) -> NDArray[Any]:
         """The indices of a weight [channels, inputs] of these levels' values; shape and dtype as said above."""
@@ -97,7 +103,10 @@ class LookupFormat:
         codes[:, : self.inputs] = (weight.astype(np.int64) - self.levels.offset) // self.levels.step
         powers = self.levels.count ** np.arange(self.group)
         indices = (codes.reshape(self.channels, self.groups, self.group) * powers).sum(axis=-1)
-        blocks = indices.reshape(self.channels // self.n_block, self.n_block, self.fields, self.steps, self.tables)
+        vectors = (self.steps, self.fields) if self.adjacent_fields else (self.fields, self.steps)
+        blocks = indices.reshape(self.channels // self.n_block, self.n_block, *vectors, self.tables)
+        if self.adjacent_fields:
+            blocks = blocks.swapaxes(2, 3)
         shifts = (np.arange(self.fields) * self.field_bits)[:, None, None]
         packed = (blocks << shifts).sum(axis=2)
         return np.ascontiguousarray(packed.transpose(0, 2, 1, 3).astype(self.dtype))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
-from ..intrinsics import tbl, vpermb, vpermw
+from ..intrinsics import tbl, tbl_tables, vpermb, vpermw, vpshufb
 from ..intrinsics.lookup_tile import LookupTile
 from ..micro_kernels import MOST_TILES
 from ..vectors import divisors, widest_divisor
@@ -50,6 +50,13 @@ class LookupKernel:
     fits: Callable[[LookupFormat, int], bool] = lambda layout, reach: True
     """Whether sums of the entries fit, for activations of at most this magnitude."""
     parts: int = 1
+    adjacent_fields: bool = False
+    """See :class:`~.format.LookupFormat`, as for ``parts``."""
+    epilogue_rows: int = 1
+    """Rows that share a load of a channel's constants."""
+    sets: bool = False
+    """Whether a register tile stores its sums, multiplied by the weight's power of two, in memory that need not be
+    cleared."""
     whole_vectors: bool = False
     """Whether the inputs must fill the tables of their last vector."""
 
@@ -69,6 +76,7 @@ class LookupKernel:
             self.fields,
             self.indices,
             self.parts,
+            self.adjacent_fields,
         )
         return layout if self.fits(layout, reach) else None
 
@@ -100,12 +108,41 @@ NEON_TBL = LookupKernel(
     indices="uint8",
     entry="int8",
     lookup_cost=2.8,
-    table_cost=22.0,
+    table_cost=14.0,
     rows=8,
-    blocks=2,
+    blocks=3,
     register_tile=tbl.register_tile,
-    register_tables=lambda layout, *_: tbl.register_tables(layout),
+    register_tables=lambda layout, *_: tbl_tables.register_tables(layout),
     fits=tbl.fits,
+    adjacent_fields=True,
+    epilogue_rows=4,
+    sets=True,
+)
+
+AVX2_VPSHUFB = LookupKernel(
+    name="avx2_vpshufb",
+    feature="avx2",
+    unsigned=False,
+    entries=16,
+    tables=1,
+    n_block=32,
+    fields=2,
+    indices="uint8",
+    entry="uint8",
+    lookup_cost=4.0,
+    table_cost=11.0,
+    rows=4,
+    blocks=1,
+    register_tile=vpshufb.register_tile,
+    register_tables=vpshufb.register_tables,
+    bias=vpshufb.bias,
+    fits=vpshufb.fits,
+    adjacent_fields=True,
+    sets=True,
+)
+AVX2_VPSHUFB_DIGITS = replace(AVX2_VPSHUFB, name="avx2_vpshufb_digits", parts=2, lookup_cost=7.3, table_cost=15.0)
+AVX_VNNI_VPSHUFB = replace(
+    AVX2_VPSHUFB, name="avx_vnni_vpshufb", feature="avx_vnni", unsigned=True, lookup_cost=1.8, table_cost=5.0
 )
 
 LOOKUP_KERNELS = (
@@ -119,11 +156,11 @@ LOOKUP_KERNELS = (
         fields=2,
         indices="uint8",
         entry="uint8",
-        lookup_cost=1.4,
-        table_cost=6.0,
+        lookup_cost=1.25,
+        table_cost=5.0,
         rows=8,
         blocks=2,
-        register_tile=lambda layout, tile, _: vpermb.register_tile(layout, tile),
+        register_tile=vpermb.register_tile,
         register_tables=vpermb.register_tables,
         bias=vpermb.bias,
         fits=vpermb.fits,
@@ -146,7 +183,12 @@ LOOKUP_KERNELS = (
         register_tile=vpermw.register_tile,
         register_tables=lambda layout, zero_point, _: vpermw.register_tables(layout, zero_point),
     ),
+    AVX2_VPSHUFB,
+    AVX2_VPSHUFB_DIGITS,
+    AVX_VNNI_VPSHUFB,
+    replace(AVX_VNNI_VPSHUFB, name="avx_vnni_vpshufb_digits", parts=2, lookup_cost=3.3, table_cost=7.0),
     NEON_TBL,
-    replace(NEON_TBL, name="neon_tbl_nibbles", parts=2, lookup_cost=5.6, table_cost=44.0, rows=4),
+    # Twice the instructions, and each takes longer than smull's on cores that have no dot product, as llvm-mca says.
+    replace(NEON_TBL, name="neon_tbl_nibbles", parts=2, lookup_cost=8.0, table_cost=25.0),
 )
 """In no order: the one of the least cost is taken."""

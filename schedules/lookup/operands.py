@@ -10,7 +10,7 @@ from .kernels import LOOKUP_KERNELS, LookupKernel
 PRODUCTS = {
     "amx_int8": 512.0,
     "avx512_vnni": 64.0,
-    "avx_vnni": 32.0,
+    "avx_vnni": 28.0,
     "avx2": 6.4,
     "i8mm": 26.0,
     "dotprod": 13.0,
@@ -26,6 +26,8 @@ class LookupOperands:
     kernel: LookupKernel
     layout: LookupFormat
     reach: int
+    gain: int = 1
+    """The weight is this power of two times what the indices stand for."""
 
     @property
     def bias(self) -> int:
@@ -34,12 +36,19 @@ class LookupOperands:
 
 
 def lookup_operands(
-    features: frozenset[str], unsigned: bool, levels: WeightLevels, channels: int, inputs: int, reach: int
+    features: frozenset[str],
+    unsigned: bool,
+    levels: WeightLevels,
+    channels: int,
+    inputs: int,
+    reach: int,
+    gain: int = 1,
 ) -> LookupOperands | None:
     """The cheapest look-up for a weight [channels, inputs] of ``levels``; None where a dot product is cheaper.
 
     The choice is for all lengths, since buckets share their weights. ``reach``: the activations' largest magnitude,
-    zero point included. The costs are those of a register tile's instructions and of building the tables.
+    zero point included. ``gain``: see :class:`LookupOperands`. The costs are those of a register tile's instructions
+    and of building the tables.
     """
     products = next((count for feature, count in PRODUCTS.items() if feature in features), None)
     if products is None:
@@ -51,5 +60,5 @@ def lookup_operands(
             continue
         layout = kernel.format(levels, channels, inputs, reach)
         if layout is not None and kernel.cost(layout) < least:
-            found, least = LookupOperands(kernel, layout, reach), kernel.cost(layout)
+            found, least = LookupOperands(kernel, layout, reach, gain), kernel.cost(layout)
     return found

@@ -21,7 +21,7 @@ Boards = Callable[[str], VirtualBoard]
 SHAPES = [
     *((rows, 96, 64, "narrow") for rows in (1, 3, 8, 33)),
     *((4, 96, 64, epilogue) for epilogue in EPILOGUES if epilogue != "narrow"),
-    (4, 384, 1536, "narrow"),  # more groups than sums of 16 bits take
+    (8, 96, 3072, "narrow"),  # more groups than sums of 16 bits take, and than the first-level cache
     (4, 384, 77, "narrow"),  # the last group is filled up
 ]
 

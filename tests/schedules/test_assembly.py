@@ -12,6 +12,7 @@ import pytest
 from intbert.targets import get_target
 from intbert.targets.target import Target
 
+from . import lookup_cases
 from .assembly import count, hot_loop
 from .linear_cases import compile_layer, layer
 
@@ -23,7 +24,7 @@ TARGETS = {
     "rpi5": get_target("rpi5"),
     "rpi4": get_target("rpi4"),
     "rpi3": get_target("rpi3"),
-    "jetson-xavier": get_target("jetson-xavier"),
+    "jetson-xavier": get_target("jetson-xavier-cpu"),
     "aarch64": get_target("aarch64"),
     "avx_vnni": Target("avx-vnni", "", "x86_64", X86_64, "x86-64-v3", frozenset({"avx_vnni"})),
     "avx2": get_target("x86-64-v3"),
@@ -54,6 +55,26 @@ def test_inner_loop(target: str, instruction: str, multiplications: int, budget:
     loop = hot_loop(assembly(target), instruction)
     assert len(loop) * 256 / (count(loop, instruction) * multiplications) <= budget
     assert not [line for line in loop if re.search(r"\[sp|\(%r[sb]p", line)], "registers are spilled"
+
+
+@pytest.mark.parametrize(
+    ("target", "reach", "budget"),
+    [
+        pytest.param("rpi4", 7, 2.8, id="w1a4-cortex-a72"),
+        pytest.param("rpi5", 7, 2.8, id="w1a4-cortex-a76"),
+        pytest.param("aarch64", 7, 2.9, id="w1a4-generic"),
+        pytest.param("rpi4", 127, 2.9, id="w1a8-cortex-a72"),
+    ],
+)
+def test_look_ups(target: str, reach: int, budget: float) -> None:
+    """Two instructions a look-up, and few for its operands: an index is inserted below the bit of its table by one."""
+    of = lookup_cases.linear("binary", reach, CHANNELS, INPUTS, "narrow")
+    loop = hot_loop(compile_layer(of, ROWS, TARGETS[target]).assembly, "sadalp")
+    look_ups = count(loop, "tbl")
+    assert len(loop) / look_ups <= budget
+    assert count(loop, "sadalp") == look_ups
+    assert count(loop, "bit|bif|bsl") == count(loop, "sri") == look_ups // 8
+    assert not [line for line in loop if "[sp" in line], "registers are spilled"
 
 
 @pytest.mark.parametrize("target", ["i8mm", "rpi5", "rpi4", "aarch64"])

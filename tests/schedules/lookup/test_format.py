@@ -33,7 +33,8 @@ def test_sums_of_table_entries_are_the_product(kernel, levels: str, blocks: int,
     sums = np.zeros(layout.channels, np.int64)
     for channel in range(layout.channels):
         for group in range(layout.groups):
-            field = group // (layout.tables * layout.steps)
+            vector = group // layout.tables
+            field = vector % layout.fields if layout.adjacent_fields else vector // layout.steps
             index = int(packed[layout.index(channel, group)]) >> field * layout.field_bits & layout.entries - 1
             sums[channel] += tables[group, index]
     np.testing.assert_array_equal(sums, weight @ x)
