@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -10,7 +11,7 @@ from .intrinsics import neon_sdot, neon_smmla, neon_smull
 from .intrinsics.avx2 import register_sign_multiply
 from .intrinsics.neon_packing import VECTORS, register_row_packing
 from .intrinsics.neon_tile import VECTOR_BYTES
-from .intrinsics.packing import WORDS, PackingCopies
+from .intrinsics.packing import OFFSET_WORDS, WORDS, PackingCopies
 from .intrinsics.vnni import register_vnni
 from .layout import PackedLayout
 from .vectors import divisors, widest_divisor
@@ -38,6 +39,11 @@ class DotProduct:
     """Instructions that bring a row's activations to a register; for an n_block of weights it is one."""
     register: Callable[[], str]
     """Registers the tensor intrinsic and returns its name."""
+    register_unsigned_keys: Callable[[], str] | None = None
+    """The same for int8 activations and uint8 weights, where only one factor may be signed: for attention's scores."""
+    unpacking_cost: float | None = None
+    """Instructions that load and unpack a vector of weights of 4 bits in registers, on average of the two that share
+    their bytes; None: no registers are left for that."""
     copies: PackingCopies = WORDS
     """How attention packs its keys and values."""
     packed_rows: None = None
@@ -54,9 +60,16 @@ class DotProduct:
 
     def register_tiles(self, rows: int, channels: int) -> tuple[tuple[int, int], ...]:
         """The tiles worth trying, :meth:`register_tile`'s first."""
+        return _first(self.register_tile(rows, channels), self._best_tiles(rows, channels, column_cost=1))
+
+    def unpacking_tiles(self, rows: int, channels: int, cost: float) -> tuple[tuple[int, int], ...]:
+        """The same where a vector of weights takes ``cost`` instructions: the more rows share it, the better."""
+        best = self._best_tiles(rows, channels, cost)
+        return _first(best[0], best)
+
+    def _best_tiles(self, rows: int, channels: int, column_cost: float) -> list[tuple[int, int]]:
         fitting = _tiles(rows, channels // self.layout.n_block, self.most_accumulators)
-        best = sorted(fitting, key=lambda tile: (self.row_cost * tile[0] + tile[1]) / (tile[0] * tile[1]))
-        return _first(self.register_tile(rows, channels), best)
+        return sorted(fitting, key=lambda tile: (self.row_cost * tile[0] + column_cost * tile[1]) / math.prod(tile))
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,9 @@ MICRO_KERNELS: tuple[MicroKernel, ...] = (
         most_accumulators=24,
         row_cost=1,
         register=lambda: register_vnni(16, "llvm.x86.avx512.vpdpbusd.512"),
+        register_unsigned_keys=lambda: register_vnni(16, "llvm.x86.avx512.vpdpbusd.512", unsigned_weights=True),
+        unpacking_cost=3.5,
+        copies=OFFSET_WORDS,
     ),
     DotProduct(
         name="avx_vnni",
@@ -157,6 +173,8 @@ MICRO_KERNELS: tuple[MicroKernel, ...] = (
         most_accumulators=12,
         row_cost=1,
         register=lambda: register_vnni(8, "llvm.x86.avx512.vpdpbusd.256"),
+        register_unsigned_keys=lambda: register_vnni(8, "llvm.x86.avx512.vpdpbusd.256", unsigned_weights=True),
+        copies=OFFSET_WORDS,
     ),
     DotProduct(
         name="avx2",

@@ -8,25 +8,34 @@ from tvm.s_tir import Schedule
 
 from .choices import choose_tiles
 from .micro_kernels import DotProduct, MicroKernel, PackedRows, RegisterTile
+from .unpack import CHUNKS, unpack_in_registers
 
 MOST_STEPS = 8
 """Steps of the reduction that may be unrolled."""
 
 
 def tensorize_tile(
-    sch: Schedule, micro_kernel: MicroKernel, product: Any, rows: int, blocks: int, inputs: int, packed: bool = False
+    sch: Schedule,
+    micro_kernel: MicroKernel,
+    product: Any,
+    rows: int,
+    blocks: int,
+    inputs: int,
+    packed: bool = False,
+    unpack: bool = False,
 ) -> None:
     """Computes ``product`` with ``micro_kernel``; its innermost loops are one register tile.
 
     These loops are ``rows``, ``blocks`` times the layout's n_block columns, and ``inputs``, the whole reduction.
-    ``packed``: whether the activations lie as the micro-kernel's packed rows.
+    ``packed``: whether the activations lie as the micro-kernel's packed rows. ``unpack``: whether a dot product's
+    weights are unpacked in registers, step by step.
     """
     if isinstance(micro_kernel, RegisterTile):
         packed_rows = micro_kernel.packed_rows if packed else None
         register = micro_kernel.register if packed_rows is None else packed_rows.register
         zero = _whole_tile(sch, product, rows, register(rows, blocks, inputs))
     else:
-        zero = _step_by_step(sch, micro_kernel, product)
+        zero = _step_by_step(sch, micro_kernel, product, unpack)
     zero_row, zero_column = sch.get_loops(zero)[-2:]
     vectors, lane = sch.split(zero_column, [None, micro_kernel.layout.n_block])
     sch.unroll(zero_row)
@@ -54,13 +63,21 @@ def tensorize_row_packing(sch: Schedule, packed_rows: PackedRows, copy: Any) -> 
     return row_block
 
 
-def _step_by_step(sch: Schedule, dot_product: DotProduct, product: Any) -> Any:
+def _step_by_step(sch: Schedule, dot_product: DotProduct, product: Any, unpack: bool) -> Any:
     layout = dot_product.layout
     row, column, reduction = sch.get_loops(product)[-3:]
     block, channel = sch.split(column, [None, layout.n_block])
     step, inner = sch.split(reduction, [None, layout.k_block])
-    steps, step = choose_tiles(sch, step, 1, most=MOST_STEPS)
-    sch.reorder(steps, step, row, block, channel, inner)
+    if unpack:
+        # The two steps that share the bytes of a field of 4 bits follow each other.
+        part, chunk, steps = sch.split(step, [2, CHUNKS // 2, None])
+        sch.reorder(steps, chunk, part, row, block, channel, inner)
+        sch.unroll(chunk)
+        step = part
+        unpack_in_registers(sch, step)
+    else:
+        steps, step = choose_tiles(sch, step, 1, most=MOST_STEPS)
+        sch.reorder(steps, step, row, block, channel, inner)
     zero = sch.decompose_reduction(product, steps)
     sch.tensorize(channel, dot_product.register())
     sch.unroll(step)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import te
 
-from .attention_scores import AttentionScores, OperandSigns, head_stage, scores_stage
+from .attention_scores import AttentionScores, OperandSigns, head_stage, key_stage, scores_stage
 from .attention_values import AttentionValues, values_stages
 from .fixed_point import Int64Array
 from .interval import Interval
@@ -74,11 +74,12 @@ def attention_kernel(
     qkv = te.placeholder((batch * length, 3 * heads * head_dim), "int8", name="qkv")
     mask = te.placeholder((batch, length), "int32", name="mask")
     scalars = te.placeholder((SCALARS + len(output.scalars()),), "int32", name="scalars")
-    query, key, value, value_rows = (
+    query, value, value_rows = (
         head_stage(qkv, part, name, batch, length, heads, head_dim)
-        for part, name in ((0, "query"), (1, "key"), (2, "value"), (2, "value_rows"))
+        for part, name in ((0, "query"), (2, "value"), (2, "value_rows"))
     )
-    probabilities = softmax_stages(scores_stage(query, key, signs), mask, scalars)
+    key = key_stage(qkv, batch, length, heads, head_dim, signs)
+    probabilities = softmax_stages(scores_stage(query, key), mask, scalars)
     context = values_stages(
         probabilities, value, value_rows, scalars, VALUES_FIRST_SCALAR, output_zero_point, signs, output
     )

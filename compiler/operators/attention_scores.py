@@ -44,7 +44,7 @@ class AttentionScores:
         return product.astype(np.int64)
 
     def bounds(self) -> Interval:
-        """The scores' range, with room for the 128 that unsigned kernels add to each query value."""
+        """The scores' range, with room for the 128 that unsigned kernels add to each key value."""
         narrow = Interval.symmetric(NARROW_LIMIT)
         (Interval(-255, 255) * narrow * (2 * self.head_dim)).require("int32", self.name, "the accumulator")
         return (narrow * narrow * self.head_dim).require("int32", self.name, "the scores")
@@ -61,43 +61,28 @@ def head_stage(qkv: Any, part: int, name: str, batch: int, length: int, heads: i
     )
 
 
-def scores_stage(query: Any, key: Any, signs: OperandSigns) -> Any:
-    """TE: [batch, heads, length, length] int32 from queries and keys [batch, heads, length, head_dim] int8.
+def key_stage(qkv: Any, batch: int, length: int, heads: int, head_dim: int, signs: OperandSigns) -> Any:
+    """TE: the keys of ``qkv`` as :func:`head_stage`'s; as uint8 ``key + 128`` where one factor must be unsigned.
 
-    Where dot products take unsigned queries, they read ``q + 128``, and ``128 * sum_d key[j, d]`` is subtracted.
+    That adds ``128 * sum_d query[i, d]`` to all scores of query i, of which only the differences matter.
     """
+    if signs is not OperandSigns.UNSIGNED:
+        return head_stage(qkv, 1, "key", batch, length, heads, head_dim)
+    return te.compute(
+        (batch, heads, length, head_dim),
+        lambda b, h, j, d: (
+            qkv[b * length + j, (heads + h) * head_dim + d].astype("int16") + ex.constant(OFFSET, "int16")
+        ).astype("uint8"),
+        name="key",
+    )
+
+
+def scores_stage(query: Any, key: Any) -> Any:
+    """TE: [batch, heads, length, length] int32 from queries and keys [batch, heads, length, head_dim]."""
     batch, heads, length, head_dim = query.shape
-    if signs is OperandSigns.UNSIGNED:
-        return _offset_scores(query, key)
     d = te.reduce_axis((0, head_dim), "d")
 
     def element(b: Any, h: Any, i: Any, j: Any) -> ex.Expr:
         return te.sum(query[b, h, i, d].astype("int32") * key[b, h, j, d].astype("int32"), axis=d)
 
     return te.compute((batch, heads, length, length), element, name="scores")
-
-
-def _offset_scores(query: Any, key: Any) -> Any:
-    batch, heads, length, head_dim = query.shape
-    offset = te.compute(
-        query.shape,
-        lambda b, h, i, d: (query[b, h, i, d].astype("int16") + ex.constant(OFFSET, "int16")).astype("uint8"),
-        name="offset_query",
-    )
-    k = te.reduce_axis((0, head_dim), "k")
-    key_sum = te.compute(
-        (batch, heads, length),
-        lambda b, h, j: te.sum(key[b, h, j, k].astype("int32"), axis=k),
-        name="key_sum",
-    )
-    d = te.reduce_axis((0, head_dim), "d")
-    product = te.compute(
-        (batch, heads, length, length),
-        lambda b, h, i, j: te.sum(offset[b, h, i, d].astype("int32") * key[b, h, j, d].astype("int32"), axis=d),
-        name="scores",
-    )
-    return te.compute(
-        product.shape,
-        lambda b, h, i, j: product[b, h, i, j] - key_sum[b, h, j] * OFFSET,
-        name="corrected_scores",
-    )

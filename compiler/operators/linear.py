@@ -148,7 +148,8 @@ class Linear:
     def _stored_weight(self, layout: PackedLayout) -> list[NDArray[Any]]:
         if self.packing is None:
             return [layout.pack(self.weight)]
-        arrays: list[NDArray[Any]] = [self.packing.pack(layout.pack(self._packed_values()).ravel())]
+        values = layout.pack(self._packed_values())
+        arrays: list[NDArray[Any]] = [self.packing.pack(values.reshape(len(values), -1))]
         return arrays if self.added is None else [*arrays, self.added.values, self.added.index(self.inputs)]
 
 
@@ -162,9 +163,7 @@ def linear_kernel(linear: Linear, rows: int, operands: WeightOperands, zero_poin
     epilogue = linear.epilogue
     x = te.placeholder((rows, linear.inputs), "uint8" if zero_point else "int8", name="x")
     products = (
-        lookup_products(x, operands, linear.gain)
-        if isinstance(operands, LookupOperands)
-        else _dot_products(x, linear, operands)
+        lookup_products(x, operands) if isinstance(operands, LookupOperands) else _dot_products(x, linear, operands)
     )
     bias = te.placeholder((n,), "int32", name="bias")
     arrays = channel_arrays(epilogue, n)

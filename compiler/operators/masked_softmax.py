@@ -123,26 +123,42 @@ def exponential_expression(
     base = ex.constant(SQUARE_OFFSET, "int16") - ex.rounding_multiply_high(fraction, ex.constant(SQUARE_SLOPE, "int16"))
     # The polynomial is at most 1.0003 in Q15, where an int16 saturates.
     polynomial = ex.saturating_add_int16(ex.rounding_multiply_high(base, base), ex.constant(CONSTANT, "int16"))
-    whole = ex.minimum(octaves >> ex.constant(FRACTION_BITS, "int16"), ex.constant(MAX_OCTAVES, "int16"))
-    return (polynomial.astype("uint16") >> whole.astype("uint16")).astype("int16")
+    whole = octaves.astype("uint16") >> ex.constant(FRACTION_BITS, "uint16")
+    return (polynomial.astype("uint16") >> ex.minimum(whole, ex.constant(MAX_OCTAVES, "uint16"))).astype("int16")
+
+
+def mask_stages(mask: Any) -> tuple[Any, Any]:
+    """TE: what a key's mask makes of its scores by a minimum, int32, and of its exponentials by an and, int16."""
+    limit = te.compute(
+        mask.shape,
+        lambda b, j: ex.select(mask[b, j] != 0, ex.constant(2**31 - 1, "int32"), ex.constant(MASKED_SCORE, "int32")),
+        name="limit",
+    )
+    keep = te.compute(
+        mask.shape,
+        lambda b, j: ex.select(mask[b, j] != 0, ex.constant(-1, "int16"), ex.constant(0, "int16")),
+        name="keep",
+    )
+    return limit, keep
 
 
 def softmax_stages(scores: Any, mask: Any, scalars: Any) -> Any:
     """TE: uint8 probabilities of int32 ``scores`` [batch, heads, length, length], int32 ``mask`` [batch, length]."""
     batch, heads, length, _ = scores.shape
     j = te.reduce_axis((0, length), "j")
-    masked_score = ex.constant(MASKED_SCORE, "int32")
-
-    def masked(b: Any, h: Any, i: Any, column: Any) -> ex.Expr:
-        return ex.select(mask[b, column] != 0, scores[b, h, i, column], masked_score)
-
-    largest = te.compute((batch, heads, length), lambda b, h, i: te.max(masked(b, h, i, j), axis=j), name="largest")
+    limit, keep = mask_stages(mask)
+    largest = te.compute(
+        (batch, heads, length),
+        lambda b, h, i: te.max(ex.minimum(scores[b, h, i, j], limit[b, j]), axis=j),
+        name="largest",
+    )
 
     def exponential_element(b: Any, h: Any, i: Any, column: Any) -> ex.Expr:
+        # Of a masked score, which may be larger than the largest, anything comes out, and it is not taken.
         value = exponential_expression(
-            largest[b, h, i] - masked(b, h, i, column), *(scalars[index] for index in range(4))
+            largest[b, h, i] - scores[b, h, i, column], *(scalars[index] for index in range(4))
         )
-        return ex.select(mask[b, column] != 0, value, ex.constant(0, "int16"))
+        return value & keep[b, column]
 
     exponential = te.compute((batch, heads, length, length), exponential_element, name="exponential")
     k = te.reduce_axis((0, length), "k")

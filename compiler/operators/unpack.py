@@ -9,6 +9,7 @@ The arithmetic is modulo 256, in uint8: codes of 7 bits, doubled, leave int8 bef
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from tvm import te, tirx
 
 from ...schedules.layout import PackedLayout
+from ...schedules.unpack import PackedWeight
 from ..packing import GROUP, Packing, padded
 from . import expressions as ex
 
@@ -64,6 +66,13 @@ def _uint8(value: int) -> ex.Expr:
     return ex.constant(value % 256, "uint8")
 
 
+def packed_weight(packing: Packing, added: AddedColumns | None, layout: PackedLayout, inputs: int) -> PackedWeight:
+    """What schedules know about a packed weight."""
+    count = layout.n_block * inputs
+    fields = packing.fields(padded(count))
+    return PackedWeight(chunk_length(count), len(fields) + (added is not None))
+
+
 @dataclass(frozen=True)
 class WeightStage:
     """A kernel's arguments that hold a weight, and the int8 tensor in the micro-kernel's layout."""
@@ -75,24 +84,28 @@ class WeightStage:
 def weight_stage(
     packing: Packing | None, gain: int, added: AddedColumns | None, layout: PackedLayout, n: int, k: int
 ) -> WeightStage:
-    """TE: the weight [n, k] in ``layout``, from the planes of the values in that layout's order."""
+    """TE: the weight [n, k] in ``layout``.
+
+    Each block of output channels is packed by itself, in planes of its values in that layout's order: so a schedule may
+    unpack just what its next products need.
+    """
     shape = layout.shape(n, k)
     if packing is None:
         weight = te.placeholder(shape, "int8", name="weight")
         return WeightStage([weight], weight)
-    packed = te.placeholder((packing.bytes(n * k),), "uint8", name="packed_weight")
+    blocks, *block = shape
+    count = math.prod(block)
+    packed = te.placeholder((blocks, packing.bytes(count)), "uint8", name="packed_weight")
     arguments = [packed]
     if added is not None:
         arguments.append(te.placeholder(added.values.shape, "int8", name="added_columns"))
         arguments.append(te.placeholder((k,), "int32", name="added_index"))
 
-    def element(*index: Any) -> ex.Expr:
-        f = index[0]
-        for extent, position in zip(shape[1:], index[1:], strict=True):
-            f = f * extent + position
-        value = unpack_expression(packing, n * k, lambda i: packed[i], f, gain)
+    def element(column_block: Any, step: Any, column: Any, inner: Any) -> ex.Expr:
+        f = (step * layout.n_block + column) * layout.k_block + inner
+        value = unpack_expression(packing, count, lambda i: packed[column_block, i], f, gain)
         if added is not None:
-            value = value + _added(arguments[1], arguments[2], layout, index, gain)
+            value = value + _added(arguments[1], arguments[2], layout, (column_block, step, column, inner), gain)
         return value.astype("int8")
 
     return WeightStage(arguments, te.compute(shape, element, name="weight"))

@@ -17,6 +17,7 @@ from ..strategy import Sketch, missing, not_a_multiple
 from ..vectors import vector_width, widest_divisor
 from .stages import (
     lay_out_operands,
+    place_mask,
     place_softmax,
     split_row_reductions,
     tensorize_packing,
@@ -93,6 +94,7 @@ class AmxAttention(AttentionStrategy):
         sch.compute_at(score_tiles, block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("scores"), block, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock("key"), head, preserve_unit_loops=True)
+        place_mask(sch, workload, head)
         sch.parallel(sch.fuse(batch, head))
         sch.vectorize(lane)
         vectorize_softmax(sch, workload)

@@ -11,14 +11,15 @@ from typing import TypeAlias
 
 from tvm.s_tir import Schedule
 
-from ..choices import choose_tiles, choose_vectors
-from ..micro_kernels import MicroKernel, PackedRows
+from ..choices import choose_tiles
+from ..micro_kernels import DotProduct, MicroKernel, PackedRows
 from ..strategy import Sketch, missing, not_a_multiple
 from ..tiles import tensorize_row_packing, tensorize_tile
 from ..vectors import vector_width, widest_divisor
 from .stages import (
     lay_out_operands,
     lay_out_rows,
+    place_mask,
     place_softmax,
     split_row_reductions,
     tensorize_packing,
@@ -130,8 +131,9 @@ class DotProductAttention(AttentionStrategy):
             sch.compute_inline(sch.get_sblock("query"))
         else:
             lay_out_rows(sch, packed_rows.layout)
-        for name in ("corrected_scores",) if self.micro_kernel.unsigned else ("value_rows", "probabilities"):
-            sch.compute_inline(sch.get_sblock(name))
+        if not self.micro_kernel.unsigned:
+            for name in ("value_rows", "probabilities"):
+                sch.compute_inline(sch.get_sblock(name))
         split_row_reductions(sch, workload)
         row, channel = sch.get_loops(sch.get_sblock("context"))
         batch, tile, query = sch.split(row, [workload.batch, None, plan.queries])
@@ -143,18 +145,15 @@ class DotProductAttention(AttentionStrategy):
         sch.reorder(batch, head, block, query, vectors, lane)
         sch.compute_at(sch.get_sblock("context_accumulator"), block, preserve_unit_loops=True)
         place_softmax(sch, block, plan.rows_together, self._probabilities)
-        for name in ("scores", "offset_query") if self.micro_kernel.unsigned else ("scores",):
-            sch.compute_at(sch.get_sblock(name), block, preserve_unit_loops=True)
+        sch.compute_at(sch.get_sblock("scores"), block, preserve_unit_loops=True)
         if packed_rows is not None:
             sch.compute_at(sch.get_sblock("query"), block, preserve_unit_loops=True)
-        for name in ("key_sum", "key") if self.micro_kernel.unsigned else ("value_sum", "key"):
+        for name in ("key", "value") if self.micro_kernel.unsigned else ("value_sum", "key", "value"):
             sch.compute_at(sch.get_sblock(name), head, preserve_unit_loops=True)
-        sch.compute_at(sch.get_sblock("value"), head, preserve_unit_loops=True)
+        place_mask(sch, workload, head)
         sch.parallel(sch.fuse(batch, head))
         sch.vectorize(lane)
-        if self.micro_kernel.unsigned:
-            _vectorize_query_offset(sch, workload)
-        else:
+        if not self.micro_kernel.unsigned:
             vectorize_value_sum(sch, workload)
         vectorize_softmax(sch, workload, self._probabilities)
         tensorize_packing(sch, layout, self.micro_kernel.copies)
@@ -172,10 +171,11 @@ class DotProductAttention(AttentionStrategy):
         column_block, column = sch.split(column, [None, blocks * self.micro_kernel.layout.n_block])
         outer = (column_block, row_block) if plan.columns_outside else (row_block, column_block)
         sch.reorder(*outer, row, column, reduction)
-        tensorize_tile(sch, self.micro_kernel, sums, rows, blocks, inputs, packed=plan.packed_rows is not None)
-
-
-def _vectorize_query_offset(sch: Schedule, workload: AttentionWorkload) -> None:
-    channel = sch.get_loops(sch.get_sblock("offset_query"))[-1]
-    _, lane = choose_vectors(sch, channel, vector_width(workload.head_dim, workload.lanes))
-    sch.vectorize(lane)
+        micro_kernel = self.micro_kernel
+        if (
+            name == "scores"
+            and isinstance(micro_kernel, DotProduct)
+            and micro_kernel.register_unsigned_keys is not None
+        ):
+            micro_kernel = replace(micro_kernel, register=micro_kernel.register_unsigned_keys)
+        tensorize_tile(sch, micro_kernel, sums, rows, blocks, inputs, packed=plan.packed_rows is not None)

@@ -39,7 +39,7 @@ class PlainAttention(AttentionStrategy):
         return [Sketch("query by query", partial(self._apply, workload))]
 
     def _apply(self, workload: AttentionWorkload, sch: Schedule) -> None:
-        for name in ("query", "key", "value"):
+        for name in ("query", "key", "value", "limit", "keep"):
             sch.compute_inline(sch.get_sblock(name))
         row, channel = sch.get_loops(sch.get_sblock("context"))
         batch, query = sch.split(row, [workload.batch, workload.length])

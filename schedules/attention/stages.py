@@ -8,6 +8,7 @@ from tvm.s_tir import Schedule
 
 from ..choices import choose_vectors
 from ..intrinsics.packing import PackingCopies
+from ..intrinsics.pairwise_sum import register_pairwise_sum
 from ..layout import PackedLayout
 from ..vectors import vector_width
 from .workload import AttentionWorkload
@@ -25,12 +26,32 @@ def lay_out_rows(sch: Schedule, layout: PackedLayout) -> None:
         sch.transform_layout(name, ("write", 0), lambda b, h, i, k: (b, h, *layout.index(i, k)))
 
 
+def place_mask(sch: Schedule, workload: AttentionWorkload, head: Any) -> None:
+    """What the mask makes of scores and exponentials, once a head, in lanes."""
+    for name in ("limit", "keep"):
+        block = sch.get_sblock(name)
+        sch.compute_at(block, head, preserve_unit_loops=True)
+        _, lane = sch.split(sch.get_loops(block)[-1], [None, vector_width(workload.length, workload.lanes)])
+        sch.vectorize(lane)
+
+
 def split_row_reductions(sch: Schedule, workload: AttentionWorkload) -> None:
     """Each row's maximum and sum as partial ones in int32 lanes, and the maximum and sum of those."""
-    for name in ("largest", "total"):
-        key = sch.get_loops(sch.get_sblock(name))[-1]
-        _, lane = choose_vectors(sch, key, vector_width(workload.length, workload.lanes // 2))
-        sch.rfactor(lane, factor_axis=3)
+    key = sch.get_loops(sch.get_sblock("largest"))[-1]
+    _, lane = choose_vectors(sch, key, vector_width(workload.length, workload.lanes // 2))
+    sch.rfactor(lane, factor_axis=3)
+    key = sch.get_loops(sch.get_sblock("total"))[-1]
+    _, lane, _ = sch.split(key, [None, _sum_lanes(workload), PAIR])
+    sch.rfactor(lane, factor_axis=3)
+
+
+PAIR = 2
+"""Neighbours that a lane of the sum adds at a time."""
+
+
+def _sum_lanes(workload: AttentionWorkload) -> int:
+    """int32 lanes of a row's partial sums."""
+    return vector_width(workload.length, workload.lanes) // PAIR
 
 
 def place_softmax(sch: Schedule, block: Any, rows_together: bool, probabilities: str = "probabilities") -> None:
@@ -56,18 +77,19 @@ def vectorize_softmax(sch: Schedule, workload: AttentionWorkload, probabilities:
         key = sch.get_loops(sch.get_sblock(name))[-1]
         _, lane = choose_vectors(sch, key, vector_width(workload.length, workload.lanes))
         sch.vectorize(lane)
-    partial_reductions = [sch.get_sblock(name) for name in ("total_rf", "largest_rf")]
-    steps = []
-    for block in partial_reductions:
-        lane, batch, head, query, step = sch.get_loops(block)[-5:]
-        sch.reorder(batch, head, query, step, lane)
-        sch.vectorize(lane)
-        steps.append(step)
+    lane, batch, head, query, step = sch.get_loops(sch.get_sblock("largest_rf"))[-5:]
+    sch.reorder(batch, head, query, step, lane)
+    sch.vectorize(lane)
+    total = sch.get_sblock("total_rf")
+    total_lane, batch, head, query, total_step, pair = sch.get_loops(total)[-6:]
+    sch.reorder(batch, head, query, total_step, total_lane, pair)
     for name in ("total", "largest"):
         lane, batch, head, query = sch.get_loops(sch.get_sblock(name))[-4:]
         sch.reorder(batch, head, query, lane)
-    for block, step in zip(partial_reductions, steps, strict=True):
-        sch.decompose_reduction(block, step)
+    sch.decompose_reduction(sch.get_sblock("largest_rf"), step)
+    zero = sch.decompose_reduction(total, total_step)
+    sch.vectorize(sch.get_loops(zero)[-1])
+    sch.tensorize(total_lane, register_pairwise_sum(_sum_lanes(workload)))
 
 
 def vectorize_value_sum(sch: Schedule, workload: AttentionWorkload) -> None:

@@ -28,4 +28,4 @@ def register_sign_multiply() -> str:
         ones = tirx.Broadcast(tirx.const(1, "int16"), 16)
         return accumulators + tirx.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", pairs, ones)
 
-    return register_dot_product(f"intbert.avx2_{CHANNELS}x{K_BLOCK}", CHANNELS, "int8", multiply_add)
+    return register_dot_product(f"intbert.avx2_{CHANNELS}x{K_BLOCK}", CHANNELS, ("int8", "int8"), multiply_add)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -28,33 +28,50 @@ class PackingCopies:
     """``packed[n_block, k_block]`` from ``rows[k_block, n_block]``."""
 
 
+OFFSET = 128
+OFFSET_WORD = 0x80808080 - 2**32
+"""It adds :data:`OFFSET` to each of four bytes when their signs are flipped."""
+
+
 @cache
-def register_key_packing(keys: int) -> str:
-    """Registers ``packed[keys, 4] = rows[keys, 4]``: four consecutive bytes of each row, as one word."""
-    name = f"intbert.pack_keys_{keys}"
+def register_key_packing(keys: int, offset: bool = False) -> str:
+    """Registers ``packed[keys, 4] = rows[keys, 4]``: four consecutive bytes of each row, as one word.
+
+    ``offset``: the packed keys are uint8, 128 more than the int8 ones.
+    """
+    name = f"intbert.pack_{'offset_' if offset else ''}keys_{keys}"
+    dtype = "uint8" if offset else "int8"
+
+    def stored(key: Any) -> Any:
+        return (key.astype("int16") + tirx.const(OFFSET, "int16")).astype("uint8") if offset else key
+
+    def stored_words(key: Any) -> Any:
+        if not offset:
+            return key
+        return tirx.reinterpret("uint8x4", tirx.reinterpret("int32", key) ^ tirx.const(OFFSET_WORD, "int32"))
 
     @T.prim_func(s_tir=True)
     def description(a: T.handle, p: T.handle) -> None:
         A = T.match_buffer(a, (keys, K_BLOCK), "int8", offset_factor=1, strides=["stride_a", 1])
-        P = T.match_buffer(p, (keys, K_BLOCK), "int8", offset_factor=1)
+        P = T.match_buffer(p, (keys, K_BLOCK), dtype, offset_factor=1)
         with T.sblock("root"):
             T.reads(A[0:keys, 0:K_BLOCK])
             T.writes(P[0:keys, 0:K_BLOCK])
             for i, k in T.grid(keys, K_BLOCK):
                 with T.sblock("copy"):
                     vi, vk = T.axis.remap("SS", [i, k])
-                    P[vi, vk] = A[vi, vk]
+                    P[vi, vk] = stored(A[vi, vk])
 
     @T.prim_func(s_tir=True)
     def implementation(a: T.handle, p: T.handle) -> None:
         stride_a = T.int32()
         A = T.match_buffer(a, (keys, K_BLOCK), "int8", offset_factor=1, strides=[stride_a, 1])
-        P = T.match_buffer(p, (keys, K_BLOCK), "int8", offset_factor=1)
+        P = T.match_buffer(p, (keys, K_BLOCK), dtype, offset_factor=1)
         with T.sblock("root"):
             T.reads(A[0:keys, 0:K_BLOCK])
             T.writes(P[0:keys, 0:K_BLOCK])
             for i in T.unroll(keys):
-                P[i, T.ramp(0, 1, K_BLOCK)] = A.vload([i, 0], dtype="int8x4")
+                P[i, T.ramp(0, 1, K_BLOCK)] = stored_words(A.vload([i, 0], dtype="int8x4"))
 
     TensorIntrin.register(name, description, implementation, override=True)
     return name
@@ -109,3 +126,5 @@ WORDS = PackingCopies(
     lambda layout: register_value_packing(layout.n_block),
 )
 """Four bytes at a time, for layouts that group four inputs."""
+OFFSET_WORDS = replace(WORDS, keys=lambda layout: register_key_packing(layout.n_block, offset=True))
+"""The same where dot products read keys as uint8."""

@@ -18,10 +18,11 @@ def register_operation(name: str, description: str) -> None:
 
 
 def register_elementwise(name: str, description: str, lower: Callable[[Any], Any]) -> None:
-    """The same for one that TVM vectorizes like an addition, and that ``lower`` turns into what LLVM has."""
+    """The same for one that TVM vectorizes like an addition, and that ``lower`` turns into what the target has."""
     register_operation(name, description)
     ir.register_op_attr(name, "TVectorizable", True)
-    register_intrin_lowering(name, "llvm", f=lower)
+    for kind in ("llvm", "cuda"):
+        register_intrin_lowering(name, kind, f=lower)
 
 
 def lanes_of(dtype: str) -> int:

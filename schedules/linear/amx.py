@@ -13,7 +13,7 @@ from ..intrinsics import amx
 from ..rewrite import wrap_body_of_outer_loop
 from ..strategy import Sketch, Strategy, missing, not_a_multiple
 from ..vectors import widest_divisor
-from .blocking import Outside, begin, block_output, tile_name
+from .blocking import Outside, block_output, place_weight, tile_name
 from .workload import LinearWorkload
 
 PARALLEL_GROUPS = 8
@@ -63,7 +63,7 @@ class AmxLinear(Strategy[LinearWorkload]):
     ) -> None:
         rows, columns = tile
         intrinsics = amx.register(rows, columns, operands)
-        accumulator = begin(sch, workload)
+        accumulator = sch.get_sblock("accumulator")
         store = sch.cache_write(accumulator, 0, amx.SCOPE)
         column_blocks = workload.channels // (columns * amx.TILE)
         loops = block_output(
@@ -76,6 +76,7 @@ class AmxLinear(Strategy[LinearWorkload]):
         )
         sch.compute_at(store, loops.block, preserve_unit_loops=True)
         sch.compute_at(accumulator, loops.block, preserve_unit_loops=True)
+        place_weight(sch, workload, loops)
         tile_row, tile_column, reduction = sch.get_loops(accumulator)[-3:]
         step, inner = sch.split(reduction, [None, operands.depth])
         sch.reorder(step, tile_row, tile_column, inner)

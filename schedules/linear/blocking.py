@@ -31,13 +31,14 @@ class TileLoops:
     """The innermost loop around it: where its accumulators belong."""
     row: Any
     vectors: Any
+    weights: Any | None
+    """The loop over groups of columns, where all rows pass in it."""
 
 
-def begin(sch: Schedule, workload: LinearWorkload) -> Any:
-    """Unpacks the weight where it is packed; the block of the reduction."""
-    if workload.chunk is not None:
-        unpack_weight(sch, workload.chunk, workload.lanes)
-    return sch.get_sblock("accumulator")
+def place_weight(sch: Schedule, workload: LinearWorkload, loops: TileLoops) -> None:
+    """Unpacks the weight where it is packed; after the products have their place."""
+    if workload.packed is not None:
+        unpack_weight(sch, workload.packed, workload.lanes, loops.weights)
 
 
 def block_output(
@@ -68,7 +69,7 @@ def block_output(
     sch.parallel(order[0])
     sch.vectorize(lane)
     sch.unroll(vectors)
-    return TileLoops(order[-1], row, vectors)
+    return TileLoops(order[-1], row, vectors, column_groups if outside is Outside.COLUMNS else None)
 
 
 def tile_name(rows: int, columns: int, outside: Outside) -> str:

@@ -11,7 +11,7 @@ from tvm.s_tir import Schedule
 from ..micro_kernels import DotProduct
 from ..strategy import Sketch, Strategy, missing
 from ..tiles import tensorize_tile
-from .blocking import Outside, begin, block_output, tile_name
+from .blocking import Outside, block_output, place_weight, tile_name
 from .workload import LinearWorkload
 
 
@@ -32,15 +32,35 @@ class DotProductLinear(Strategy[LinearWorkload]):
         return None if packed else "the weight is packed for another instruction"
 
     def sketches(self, workload: LinearWorkload) -> Sequence[Sketch]:
-        block = self.dot_product.layout.n_block
+        layout, cost = self.dot_product.layout, self._unpacking_cost(workload)
+        unpack = cost is not None
+        extents = workload.rows, workload.channels
+        tiles = (
+            self.dot_product.register_tiles(*extents)
+            if cost is None
+            else self.dot_product.unpacking_tiles(*extents, cost)
+        )
         return [
-            Sketch(tile_name(rows, blocks * block, outside), partial(self._apply, workload, rows, blocks, outside))
+            Sketch(
+                f"{tile_name(rows, blocks * layout.n_block, outside)}{', unpacked in registers' if unpack else ''}",
+                partial(self._apply, workload, rows, blocks, outside, unpack),
+            )
             for outside in Outside
-            for rows, blocks in self.dot_product.register_tiles(workload.rows, workload.channels)
+            for rows, blocks in tiles
         ]
 
-    def _apply(self, workload: LinearWorkload, rows: int, blocks: int, outside: Outside, sch: Schedule) -> None:
-        accumulator = begin(sch, workload)
+    def _unpacking_cost(self, workload: LinearWorkload) -> float | None:
+        """Instructions for a vector of weights that is unpacked in registers; None: the weight is not."""
+        layout, packed = self.dot_product.layout, workload.packed
+        fits = packed is not None and packed.fits_registers(layout.n_block * layout.k_block)
+        return self.dot_product.unpacking_cost if fits else None
+
+    def _apply(
+        self, workload: LinearWorkload, rows: int, blocks: int, outside: Outside, unpack: bool, sch: Schedule
+    ) -> None:
+        accumulator = sch.get_sblock("accumulator")
         loops = block_output(sch, workload, outside, (rows, blocks * self.dot_product.layout.n_block))
         sch.compute_at(accumulator, loops.block, preserve_unit_loops=True)
-        tensorize_tile(sch, self.dot_product, accumulator, rows, blocks, workload.inputs)
+        if not unpack:
+            place_weight(sch, workload, loops)
+        tensorize_tile(sch, self.dot_product, accumulator, rows, blocks, workload.inputs, unpack=unpack)

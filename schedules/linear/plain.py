@@ -11,7 +11,7 @@ from tvm.s_tir import Schedule
 from ..choices import choose_tiles
 from ..lookup.operands import LookupOperands
 from ..strategy import Sketch, Strategy
-from .blocking import begin
+from ..unpack import unpack_weight
 from .workload import LinearWorkload
 
 
@@ -30,7 +30,9 @@ class PlainLinear(Strategy[LinearWorkload]):
         return [Sketch("row by row", partial(self._apply, workload))]
 
     def _apply(self, workload: LinearWorkload, sch: Schedule) -> None:
-        accumulator = begin(sch, workload)
+        if workload.packed is not None:
+            unpack_weight(sch, workload.packed, workload.lanes)
+        accumulator = sch.get_sblock("accumulator")
         i, j = sch.get_loops(sch.get_sblock("output"))
         if workload.rows == 1:
             sch.compute_at(accumulator, j, preserve_unit_loops=True)

@@ -12,7 +12,7 @@ from ..micro_kernels import PackedRows, RegisterTile
 from ..strategy import Sketch, Strategy, missing, not_a_multiple
 from ..tiles import tensorize_row_packing, tensorize_tile
 from ..vectors import widest_divisor
-from .blocking import Outside, begin, block_output, tile_name
+from .blocking import Outside, block_output, place_weight, tile_name
 from .workload import LinearWorkload
 
 CACHED_WEIGHT_BYTES = 16 * 1024
@@ -78,11 +78,12 @@ class RegisterTileLinear(Strategy[LinearWorkload]):
             workload.channels // tile_columns, max(1, workload.lanes // tile_columns)
         )
         group = widest_divisor(workload.channels // columns, max(1, CACHED_WEIGHT_BYTES // (columns * workload.inputs)))
-        accumulator = begin(sch, workload)
+        accumulator = sch.get_sblock("accumulator")
         if packed_rows is not None:
             _pack_activations(sch, packed_rows)
         loops = block_output(sch, workload, outside, (rows, columns), column_group=group)
         sch.compute_at(accumulator, loops.block, preserve_unit_loops=True)
+        place_weight(sch, workload, loops)
         row, column, reduction = sch.get_loops(accumulator)[-3:]
         tile, column = sch.split(column, [None, tile_columns])
         sch.reorder(tile, row, column, reduction)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..layout import ROW_MAJOR, PackedLayout
 from ..lookup.operands import LookupOperands
 from ..micro_kernels import MICRO_KERNELS
+from ..unpack import PackedWeight
 
 UNSIGNED_ZERO_POINT = 128
 
@@ -23,8 +24,8 @@ class LinearWorkload:
     """Whether memory holds the activations as uint8 with zero point 128."""
     lanes: int
     """int16 lanes of the target's widest vector."""
-    chunk: int | None = None
-    """Bytes of each of the eight chunks as which a packed weight is unpacked; None: it is not packed."""
+    packed: PackedWeight | None = None
+    """How the weight is packed; None: it is int8."""
 
 
 def weight_layout(features: frozenset[str], channels: int, inputs: int) -> PackedLayout:

@@ -115,7 +115,26 @@ def test_points_are_replayed(target: str) -> None:
         assert structural_equal(way.replay(trace_json(point[1])), way.finish(point[1])), (way.words, point[0])
 
 
-@pytest.mark.parametrize("target", ["avx512_vnni", "rpi5"])
+@pytest.mark.parametrize(
+    ("target", "strategy"),
+    [
+        ("avx512_vbmi", "avx512_vpermb"),
+        ("avx_vnni", "avx_vnni_vpshufb"),
+        ("avx2", "avx2_vpshufb"),
+        ("rpi4", "neon_tbl"),
+    ],
+)
+def test_table_look_ups_have_a_space(target: str, strategy: str) -> None:
+    """Tiles of rows that follow each other are open, and with columns outside, of rows whose tables a thread builds."""
+    (way,) = [each for each in ways(target) if each.strategy.name == strategy]
+    for name, sketch in zip([each.name for each in way.strategy.sketches(way.workload)], sketches_of(way), strict=True):
+        decisions = json.loads(trace_json(sketch))[1]
+        assert len(decisions) == (3 if "columns outside" in name else 2)
+    drawn = [json.loads(trace_json(schedule))[1] for _, schedule in points(way, 40)]
+    assert len({tuple(decisions[0][1]) for decisions in drawn}) > 2
+
+
+@pytest.mark.parametrize("target", ["avx512_vnni", "avx2", "rpi5"])
 def test_search_mutates_every_kernel_with_choices(target: str) -> None:
     mutate = MutateTileSize()
     for way in ways(target):
