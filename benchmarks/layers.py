@@ -6,12 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from intbert.errors import TargetError
+from intbert.targets import HOST, get_target
+from intbert.targets.target import Target
 from layer_bench.measure import LayerPlan, measure_layers
 from layer_bench.models import DEEP, LAYERS, SHALLOW, model_of_depth
 from layer_bench.report import print_report
 from layer_bench.rows import LayerRow
 from peer_bench.arguments import names_of, numbers
-from peer_bench.artifacts import host_artifact
+from peer_bench.artifacts import compiled_artifact
 from peer_bench.contenders import CONTENDERS, Contender, at_precision
 from peer_bench.ending import exit_status
 from peer_bench.machine import cpus_for
@@ -40,8 +43,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
     runtimes = [each.runtime for each in PEERS]
     choice("--models", tuple(LAYERS), tuple(LAYERS), "layers")
-    choice("--runtimes", runtimes, runtimes, "peers, in float32")
+    parser.add_argument(
+        "--runtimes", type=names_of(runtimes),
+        help=f"peers, in float32, of {', '.join(runtimes)} (default all; none where --target is given: "
+        "they use all that this CPU has)",
+    )  # fmt: skip
     choice("--precisions", tuple(PRECISIONS), DEFAULT_PRECISIONS, "precisions of intbert")
+    parser.add_argument(
+        "--target", type=target_that_runs_here, default=HOST,
+        help="what intbert compiles for: a target whose code this CPU runs (default host)",
+    )  # fmt: skip
     parser.add_argument("--lengths", type=numbers, default=[32, 128], help="tokens (default 32,128)")
     parser.add_argument("--threads", type=numbers, default=[1], help="threads (default 1)")
     parser.add_argument("--runs", type=int, default=150, help="measured runs of each model (default 150)")
@@ -51,13 +62,28 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args([*QUICK, *given] if "--quick" in given else given)
     if options.runs < 1 or min(options.lengths) < 3:
         parser.error("--runs must be at least 1 and every length at least 3")
+    if options.runtimes is None:
+        options.runtimes = runtimes if options.target.name == HOST else []
     return options
 
 
-def prepared(workspace: Workspace, model: BenchmarkModel, contender: Contender, lengths: Sequence[int]) -> Entry:
+def target_that_runs_here(name: str) -> Target:
+    """The target of this name, if this machine can run what is compiled for it."""
+    try:
+        target, here = get_target(name), get_target(HOST)
+    except TargetError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if target.arch != here.arch or not target.features <= here.features or target.cuda is not None:
+        raise argparse.ArgumentTypeError(f"{name}: this CPU does not run its code")
+    return target
+
+
+def prepared(
+    workspace: Workspace, model: BenchmarkModel, contender: Contender, lengths: Sequence[int], target: Target
+) -> Entry:
     """The contender with its model file, made now when it is not in the cache."""
     if not contender.is_peer:
-        artifact = host_artifact(workspace, model, PRECISIONS[contender.precision], lengths)
+        artifact = compiled_artifact(workspace, model, PRECISIONS[contender.precision], lengths, target)
         return Entry(contender, Path(sys.executable), artifact)
     folder = workspace.peer_folder(model, contender.runtime)
     return Entry(contender, workspace.peers_python, folder / contender.model_file)
@@ -73,10 +99,10 @@ def plan_of(options: argparse.Namespace, name: str, threads: int, progress: Prog
         model, entries = model_of_depth(name, depth), []
         for contender in chosen:
             progress(f"{model.name}: preparing {contender.name}", 0)
-            entries.append(prepared(workspace, model, contender, options.lengths))
+            entries.append(prepared(workspace, model, contender, options.lengths, options.target))
         inputs = workspace.inputs(model, options.lengths)
         depths[depth] = Plan(model, entries, inputs, options.lengths, threads, options.runs)
-    return LayerPlan(name, depths)
+    return LayerPlan(name, options.target.name, depths)
 
 
 def run(options: argparse.Namespace, console: Console) -> list[LayerRow]:

@@ -20,6 +20,8 @@ class LayerPlan:
     """The same contenders with one layer and with three."""
 
     model: str
+    target: str
+    """What this project's models were compiled for."""
     depths: dict[int, Plan]
 
     @property
@@ -62,5 +64,5 @@ def _row(
         model=plan.model, runtime=contender.runtime, precision=contender.precision, length=length,
         threads=plan.depths[SHALLOW].threads, **layer_times(contender.name, less, more),
         runs=sum(len(turn.seconds) for turn in more), cosine=round(deep.cosine[str(length)], 6),
-        cpu=cpu_model(), features=cpu_features(), versions=deep.versions,
+        target=plan.target, cpu=cpu_model(), features=cpu_features(), versions=deep.versions,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from intbert.targets import HOST
 from peer_bench.errors import BenchmarkError
 from peer_bench.rows import Samples
 
@@ -28,6 +29,8 @@ class LayerRow:
     runs: int
     cosine: float
     """Agreement of three layers' output with PyTorch's float32 output, over all elements."""
+    target: str = HOST
+    """What this project's model was compiled for."""
     cpu: str = ""
     features: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from pathlib import Path
 from intbert.compiler.deploy import deploy
 from intbert.compiler.model import QuantizedModel
 from intbert.compiler.model_files import load, save
-from intbert.targets import get_target
+from intbert.targets.target import Target
 
 from .cache import cached_folder, digest
 from .models import BenchmarkModel
@@ -29,14 +29,15 @@ def quantized_model(workspace: Workspace, model: BenchmarkModel, precision: Prec
     return load(_quantized_folder(workspace, model, precision))
 
 
-def host_artifact(workspace: Workspace, model: BenchmarkModel, precision: Precision, lengths: Sequence[int]) -> Path:
-    """The model at this precision, compiled for this machine."""
+def compiled_artifact(
+    workspace: Workspace, model: BenchmarkModel, precision: Precision, lengths: Sequence[int], target: Target
+) -> Path:
+    """The model at this precision, compiled for ``target``."""
     source = _quantized_folder(workspace, model, precision)
-    target = get_target("host")
-    words = ",".join(map(str, lengths))
+    words = ",".join([*map(str, lengths), target.cpu, *sorted(target.features), *target.attributes])
 
     def make(folder: Path) -> None:
         deploy(load(source), target, output=folder / "model", lengths=lengths)
 
-    name = f"{model.name}-{precision.name}-host"
+    name = f"{model.name}-{precision.name}-{target.name}"
     return cached_folder(workspace.cache, name, compiled_key(source.name, words), make) / "model"

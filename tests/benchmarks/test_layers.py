@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import layers
 import pytest
+from intbert.targets import get_target
 from layer_bench.models import DEEP, SHALLOW, model_of_depth
 from layer_bench.report import layer_table
 from layer_bench.rows import LayerRow, layer_times
@@ -73,10 +75,32 @@ def test_the_command_line():
     options = layers.parse([])
     assert options.precisions == ["W8A8", "W4A8", "W4A4", "W2A8", "W1A8", "W1A4"]
     assert set(options.runtimes) == {"torch", "onnxruntime", "onnxruntime-unfused", "openvino"}
+    assert options.target.name == "host"
     assert layers.parse(["--quick", "--lengths", "32"]).lengths == [32]
 
 
-@pytest.mark.parametrize("arguments", [("--models", "gpt"), ("--precisions", "W9A9"), ("--runs", "0")], ids=" ".join)
+def test_for_another_target_peers_take_part_where_they_are_named(monkeypatch: pytest.MonkeyPatch):
+    lesser = replace(get_target("host"), name="lesser", features=frozenset())
+    monkeypatch.setattr(layers, "get_target", lambda name: lesser if name == "lesser" else get_target(name))
+    options = layers.parse(["--target", "lesser"])
+    assert options.target is lesser
+    assert options.runtimes == []
+    assert layers.parse(["--target", "lesser", "--runtimes", "torch"]).runtimes == ["torch"]
+
+
+def test_eight_bits_are_compared_with():
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(layer_table([row(OURS, "W1A4", 0.25), row(OURS, "W8A8", 1.0)]))
+    line = next(line for line in capture.get().splitlines() if "W1A4" in line)
+    assert "4.00" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--models", "gpt"), ("--precisions", "W9A9"), ("--runs", "0"), ("--target", "cuda-sm89"), ("--target", "rpi")],
+    ids=" ".join,
+)
 def test_usage_errors(arguments: tuple[str, str]):
     command = [sys.executable, Path(layers.__file__), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
