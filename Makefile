@@ -8,7 +8,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
-EXTRAS := quantize,onnx,cross,tune,demo,dev
+EXTRAS := quantize,onnx,cross,cuda,tune,demo,dev
 PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install -qq --disable-pip-version-check --constraint requirements/lock.txt
 
 # The first of these that is new enough makes the environment; `make setup PYTHON=...` chooses another.

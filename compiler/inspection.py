@@ -31,7 +31,8 @@ def inspect(path: Path, bounds: bool = False) -> dict[str, Any]:
 
     It has ``kind``, ``scheme``, ``architecture``, ``sizes`` (rows of part, tensors and bytes, by dtype),
     ``weight_bits`` (by layer) and, of an artifact, ``target``, ``buckets``, ``output``, ``strategies``,
-    ``versions``; of a model, ``activation_bits``. ``bounds`` adds what was proven about the integer operators.
+    ``versions`` and, where a GPU runs it, ``cuda``; of a model, ``activation_bits``. ``bounds`` adds what was proven
+    about the integer operators.
 
     Raises InputError when there is neither, else what reading it raises.
     """
@@ -65,6 +66,7 @@ def _artifact(manifest: Manifest, size: int, bounds: bool) -> dict[str, Any]:
         "output": document["output"],
         "versions": {"tvm": manifest.tvm_version, "ffi": manifest.ffi_version},
         "tuning_records": document["tuning_records"],
+        **({"cuda": document["cuda"]} if manifest.cuda is not None else {}),
         "sizes": [
             *_sizes(weights),
             {"part": "code", "tensors": None, "bytes": library - sum(size for _, size in weights)},

@@ -11,13 +11,15 @@ import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from numpy.typing import NDArray
 from tvm import IRModule
 from tvm.s_tir import Schedule
 
+from ..schedules import cuda
 from ..schedules.attention import ATTENTION_STRATEGIES, AttentionStrategy, AttentionWorkload
+from ..schedules.layout import PackedLayout
 from ..schedules.linear import LINEAR_STRATEGIES, LinearWorkload, weight_layout
 from ..schedules.lookup.operands import lookup_operands
 from ..schedules.real import REAL_STRATEGIES, RealWorkload
@@ -34,6 +36,7 @@ from ..schedules.space import default_schedule, nearest, replay, scheduled
 from ..schedules.strategy import PrimFunc, Strategy
 from ..schedules.tuning_log.workload import structural_hash
 from ..schedules.vectors import int16_lanes
+from ..targets.cuda import CUDA
 from .graph import Operator
 from .operators.attention import Attention, attention_kernel
 from .operators.attention_scores import OperandSigns
@@ -44,12 +47,14 @@ from .operators.linear import Linear, WeightOperands, linear_kernel
 from .operators.pooling import FirstToken, MeanPooling, first_token_kernel, mean_pooling_kernel
 from .operators.real.operator import Extents, RealOperator
 from .operators.tanh import Tanh, tanh_kernel
-from .operators.unpack import chunk_length
+from .operators.unpack import packed_weight
+
+Strategies = TypeVar("Strategies")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a kernel is compiled for: the bucket, the operator's input, the memory format, the CPU."""
+    """What a kernel is compiled for: the bucket, the operator's input, the memory format, the CPU or GPU."""
 
     batch: int
     length: int
@@ -193,7 +198,7 @@ def weight_operands(operator: Linear, features: frozenset[str], zero_point: int)
     """How the weight of ``operator`` lies in memory: the same for every length."""
     levels = operator.levels
     lookup = levels and lookup_operands(
-        features, zero_point != 0, levels, operator.channels, operator.inputs, operator.reach
+        features, zero_point != 0, levels, operator.channels, operator.inputs, operator.reach, operator.gain
     )
     return lookup or weight_layout(features, operator.channels, operator.inputs)
 
@@ -215,6 +220,11 @@ def structure(operator: Operator) -> Hashable:
     return type(operator)
 
 
+def _on(shape: Shape, of_cpus: Strategies, of_gpus: Strategies) -> Strategies:
+    """The strategies of what runs the kernels."""
+    return of_gpus if CUDA in shape.features else of_cpus
+
+
 def _of_one_kernel(
     strategies: Sequence[Strategy[Any]], kernel: PrimFunc, workload: Any, leading_inputs: int, words: str
 ) -> Definition:
@@ -227,6 +237,9 @@ def _(operator: Linear, shape: Shape) -> Definition:
     operands = weight_operands(operator, shape.features, shape.zero_point)
     kernel = linear_kernel(operator, shape.rows, operands, shape.zero_point, shape.output_zero_point)
     packing = operator.packing
+    packed = None
+    if packing is not None and isinstance(operands, PackedLayout):
+        packed = packed_weight(packing, operator.added, operands, operator.inputs)
     workload = LinearWorkload(
         shape.rows,
         operator.channels,
@@ -234,14 +247,14 @@ def _(operator: Linear, shape: Shape) -> Definition:
         operands,
         shape.zero_point != 0,
         shape.lanes,
-        None if packing is None else chunk_length(operator.weight.size),
+        packed,
     )
     weights = "int8" if packing is None else f"{packing.bits}-bit"
     words = (
         f"linear {shape.rows} x {operator.channels} x {operator.inputs}, {weights}, "
         f"{operator.epilogue.kind.replace('_', ' ')}"
     )
-    return _of_one_kernel(LINEAR_STRATEGIES, kernel, workload, 1, words)
+    return _of_one_kernel(_on(shape, LINEAR_STRATEGIES, cuda.LINEAR_STRATEGIES), kernel, workload, 1, words)
 
 
 @define.register
@@ -256,14 +269,20 @@ def _(operator: Attention, shape: Shape) -> Definition:
         )
 
     words = f"attention {shape.batch} x {shape.length}, {heads} heads of {head_dim}"
-    return Definition(ATTENTION_STRATEGIES, workload, kernel, 2, words)
+    return Definition(_on(shape, ATTENTION_STRATEGIES, cuda.ATTENTION_STRATEGIES), workload, kernel, 2, words)
 
 
 @define.register
 def _(operator: LayerNorm, shape: Shape) -> Definition:
     kernel = layer_norm_kernel(shape.rows, shape.channels, shape.output_zero_point, operator.narrow.output)
     workload = RowWorkload(shape.rows, shape.channels, shape.lanes)
-    return _of_one_kernel(LAYER_NORM_STRATEGIES, kernel, workload, 1, f"layer norm {shape.rows} x {shape.channels}")
+    return _of_one_kernel(
+        _on(shape, LAYER_NORM_STRATEGIES, cuda.LAYER_NORM_STRATEGIES),
+        kernel,
+        workload,
+        1,
+        f"layer norm {shape.rows} x {shape.channels}",
+    )
 
 
 @define.register
@@ -272,7 +291,13 @@ def _(operator: Embedding, shape: Shape) -> Definition:
     rows, hidden = shape.batch * shape.length, operator.word.shape[1]
     workload = RowWorkload(rows, operator.contiguous_channels, shape.lanes)
     inputs = 1 if operator.token_type is None else 2
-    return _of_one_kernel(EMBEDDING_STRATEGIES, kernel, workload, inputs, f"embedding {rows} x {hidden}")
+    return _of_one_kernel(
+        _on(shape, EMBEDDING_STRATEGIES, cuda.EMBEDDING_STRATEGIES),
+        kernel,
+        workload,
+        inputs,
+        f"embedding {rows} x {hidden}",
+    )
 
 
 @define.register
@@ -280,7 +305,7 @@ def _(operator: MeanPooling, shape: Shape) -> Definition:
     kernel = mean_pooling_kernel(shape.batch, shape.length, shape.channels)
     workload = RowWorkload(shape.batch, shape.channels, shape.lanes)
     words = f"mean pooling {shape.batch} x {shape.length} x {shape.channels}"
-    return _of_one_kernel(MEAN_POOLING_STRATEGIES, kernel, workload, 2, words)
+    return _of_one_kernel(_on(shape, MEAN_POOLING_STRATEGIES, cuda.MEAN_POOLING_STRATEGIES), kernel, workload, 2, words)
 
 
 @define.register
@@ -288,7 +313,7 @@ def _(operator: FirstToken, shape: Shape) -> Definition:
     kernel = first_token_kernel(shape.batch, shape.length, shape.channels, shape.zero_point)
     workload = RowWorkload(shape.batch, shape.channels, shape.lanes)
     words = f"first token {shape.batch} x {shape.length} x {shape.channels}"
-    return _of_one_kernel(FIRST_TOKEN_STRATEGIES, kernel, workload, 2, words)
+    return _of_one_kernel(_on(shape, FIRST_TOKEN_STRATEGIES, cuda.FIRST_TOKEN_STRATEGIES), kernel, workload, 2, words)
 
 
 @define.register
@@ -296,14 +321,18 @@ def _(operator: DuplicateChannels, shape: Shape) -> Definition:
     kernel = duplicate_channels_kernel(operator, shape.rows, shape.zero_point)
     workload = RowWorkload(shape.rows, math.gcd(operator.inputs, operator.channels), shape.lanes)
     words = f"duplicate channels {shape.rows} x {operator.inputs} to {operator.channels}"
-    return _of_one_kernel(DUPLICATE_CHANNELS_STRATEGIES, kernel, workload, 1, words)
+    return _of_one_kernel(
+        _on(shape, DUPLICATE_CHANNELS_STRATEGIES, cuda.DUPLICATE_CHANNELS_STRATEGIES), kernel, workload, 1, words
+    )
 
 
 @define.register
 def _(operator: Tanh, shape: Shape) -> Definition:
     kernel = tanh_kernel(shape.rows, shape.channels, shape.output_zero_point)
     workload = RowWorkload(shape.rows, shape.channels, shape.lanes)
-    return _of_one_kernel(TANH_STRATEGIES, kernel, workload, 1, f"tanh {shape.rows} x {shape.channels}")
+    return _of_one_kernel(
+        _on(shape, TANH_STRATEGIES, cuda.TANH_STRATEGIES), kernel, workload, 1, f"tanh {shape.rows} x {shape.channels}"
+    )
 
 
 @define.register
@@ -321,4 +350,6 @@ def _(operator: RealOperator, shape: Shape) -> Definition:
     )
     plan = operator.plan.value
     words = f"float {plan.replace('_', ' ')} {rows} x {channels}"
-    return _of_one_kernel(REAL_STRATEGIES[plan], kernel, workload, operator.inputs, words)
+    return _of_one_kernel(
+        _on(shape, REAL_STRATEGIES, cuda.REAL_STRATEGIES)[plan], kernel, workload, operator.inputs, words
+    )

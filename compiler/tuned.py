@@ -29,7 +29,7 @@ class TunedSchedules:
 
     def __init__(self, log: TuningLog, target: Target, threads: int | None = None, tell: Tell = lambda _: None) -> None:
         self._log = log
-        self._features = target.features
+        self._features = target.kernel_features
         self._cores = target.cores
         self._threads = threads
         self._tell = tell

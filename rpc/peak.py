@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compiler.artifact import ArtifactTarget
+from ..compiler.artifact import ArtifactTarget, Manifest
 from ..compiler.profile import Peak
 from ..errors import ToolchainError
 from .on_board.kernels import KernelArguments, Request, measure
@@ -26,6 +26,13 @@ _LIBRARY, _ARGUMENTS = "peak.so", "peak.npz"
 
 Measure = Callable[[Path, Path], dict[str, Any]]
 """Gets the paths of the kernel's library and of its arguments; what :func:`.on_board.kernels.measure` gives."""
+
+
+def cpu_of(manifest: Manifest) -> ArtifactTarget:
+    """The CPU that runs the operators; ToolchainError where a GPU does, whose peak is not measured."""
+    if manifest.cuda is not None:
+        raise ToolchainError(f"{manifest.target.name}: the peak of a GPU is not measured")
+    return manifest.target
 
 
 def peak_here(target: ArtifactTarget) -> Peak:

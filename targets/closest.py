@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TargetError
+from .cuda import runs_code_of
 from .presets import list_presets, user_presets_file
 from .target import Target
 
@@ -31,6 +32,7 @@ class _Machine:
     cpus: tuple[str, ...]
     model: str | None
     own: Target | None
+    gpu: int | None
 
     def lacks(self, target: Target) -> list[str]:
         """The features that code for ``target`` uses and that are missing here."""
@@ -51,23 +53,27 @@ def closest_preset(
     model: str | None,
     cores: int,
     memory_mb: int | None,
+    gpu: int | None = None,
     presets: Path | None = None,
 ) -> Choice:
     """Return the preset to compile for, of those that need no instruction that the machine lacks.
 
     ``features`` are canonical and closed under implication; ``cpus`` are LLVM's names of the kinds of cores, in the
     system's order, as far as they are known; ``model`` is what the device tree calls the machine; ``memory_mb`` is in
-    MiB. ``presets``: a file of the user's own targets, in place of the default one.
+    MiB. ``gpu`` is the compute capability of an NVIDIA GPU (87 is 8.7) that the runtime can use there: a preset with
+    such a GPU is then preferred, otherwise none is chosen. ``presets``: a file of the user's own targets, in place of
+    the default one.
 
     Raises TargetError, naming what is missing, when the machine can run the code of no preset.
     """
     known = list_presets(presets)
-    candidates = [target for target in known if target.arch == arch]
+    of_arch = [target for target in known if target.arch == arch]
+    candidates = [target for target in of_arch if target.cuda is None]
     if not candidates:
         described = ", ".join(sorted({target.arch for target in known}))
         raise TargetError(f"there is no preset for {arch} machines; presets are for {described}")
-    machine = _Machine(frozenset(features), tuple(cpus), model, _named(model, candidates))
-    fitting = [target for target in candidates if not machine.lacks(target)]
+    machine = _Machine(frozenset(features), tuple(cpus), model, _named(model, candidates), gpu)
+    fitting = [target for target in of_arch if not machine.lacks(target)]
     for rule in _RULES:
         choice = rule(machine, fitting)
         if choice is not None:
@@ -83,6 +89,19 @@ def core_title(cpu: str) -> str:
     return "-".join([family.capitalize(), *(part.upper() for part in parts)])
 
 
+def _by_gpu(machine: _Machine, fitting: Sequence[Target]) -> Choice | None:
+    if machine.gpu is None:
+        return None
+    gpu = machine.gpu
+    usable = [target for target in fitting if target.cuda is not None and runs_code_of(gpu, target.cuda.sm)]
+    if not usable:
+        return None
+    best = max(target.cuda.sm for target in usable if target.cuda is not None)
+    closest = [target for target in usable if target.cuda is not None and target.cuda.sm == best]
+    target = _named(machine.model, closest) or closest[0]
+    return Choice(target, f"its GPU has compute capability {gpu // 10}.{gpu % 10}, as {target.name}")
+
+
 def _by_model(machine: _Machine, fitting: Sequence[Target]) -> Choice | None:
     if machine.own is None or machine.own not in fitting:
         return None
@@ -91,14 +110,14 @@ def _by_model(machine: _Machine, fitting: Sequence[Target]) -> Choice | None:
 
 def _by_core(machine: _Machine, fitting: Sequence[Target]) -> Choice | None:
     for cpu in machine.cpus:
-        target = next((target for target in fitting if target.cpu == cpu), None)
+        target = next((target for target in _cpus(fitting) if target.cpu == cpu), None)
         if target is not None:
             return Choice(target, f"{machine.not_by_name()}it has {core_title(cpu)} cores, as {target.name}")
     return None
 
 
 def _generic(machine: _Machine, fitting: Sequence[Target]) -> Choice | None:
-    generic = [target for target in fitting if target.cpu == "generic" or target.cpu.startswith("x86-64")]
+    generic = [t for t in _cpus(fitting) if t.cpu == "generic" or t.cpu.startswith("x86-64")]
     if not generic:
         return None
     target = max(generic, key=lambda target: len(target.features))  # of equals the first
@@ -110,7 +129,12 @@ def _generic(machine: _Machine, fitting: Sequence[Target]) -> Choice | None:
 
 
 # The nearest comes first.
-_RULES: tuple[Callable[[_Machine, Sequence[Target]], Choice | None], ...] = (_by_model, _by_core, _generic)
+_RULES: tuple[Callable[[_Machine, Sequence[Target]], Choice | None], ...] = (_by_gpu, _by_model, _by_core, _generic)
+
+
+def _cpus(targets: Sequence[Target]) -> list[Target]:
+    """Those whose CPU runs the operators."""
+    return [target for target in targets if target.cuda is None]
 
 
 def _named(model: str | None, targets: Sequence[Target]) -> Target | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TargetError
+from .cuda import Cuda
 from .host import HOST, probe_host
 from .target import Target
 
@@ -25,6 +26,13 @@ PRESETS_VARIABLE = "INTBERT_TARGETS"
 _INHERITS = "inherits"
 _LISTS = {"features": frozenset, "attributes": tuple, "models": tuple}
 _INTEGERS = frozenset({"cores", "memory_mb"})
+_CUDA = "cuda"
+_CUDA_KEYS: Mapping[str, type | tuple[type, ...]] = {
+    "sm": int,
+    "multiprocessors": int,
+    "clock_mhz": int,
+    "bandwidth_gbs": (int, float),
+}
 _KEYS = frozenset(field.name for field in fields(Target)) - {"name"} | {_INHERITS}
 _REQUIRED = ("description", "arch", "cpu")
 
@@ -111,10 +119,21 @@ def _check(path: Path, name: str, table: Any) -> None:
         elif key in _INTEGERS:
             good = isinstance(value, int) and not isinstance(value, bool)
             expected = "an integer"
+        elif key == _CUDA:
+            good = _is_cuda(value)
+            expected = f"a table of the numbers {', '.join(_CUDA_KEYS)}"
         else:
             good, expected = isinstance(value, str), "a string"
         if not good:
             raise TargetError(f"{path}: [{name}] {key} is {value!r}; expected {expected}")
+
+
+def _is_cuda(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == set(_CUDA_KEYS)
+        and all(isinstance(value[key], kind) and not isinstance(value[key], bool) for key, kind in _CUDA_KEYS.items())
+    )
 
 
 def _build(name: str, tables: _Tables) -> Target:
@@ -127,6 +146,8 @@ def _build(name: str, tables: _Tables) -> Target:
     for key, kind in _LISTS.items():
         values[key] = kind(values.get(key, ()))
     try:
+        if _CUDA in values:
+            values[_CUDA] = Cuda(**values[_CUDA])
         return Target(name=name, **values)
     except TargetError as error:
         raise TargetError(f"{path}: {error}") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import TargetError
+from .cuda import MAX_THREADS_PER_BLOCK, STATIC_SHARED_BYTES, WARP, Cuda
 from .features import IMPLIED, close_features
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Target:
     starting; ``memory_mb`` the RAM in MiB of the smallest machine of the kind, None when they vary.
     ``attributes`` are further LLVM attributes, such as ``-lse``. ``models`` are the beginnings or other whole
     words of the names that such machines give themselves in their device tree ("Raspberry Pi 4"); the compiler
-    does not need them, choosing a preset does.
+    does not need them, choosing a preset does. ``cuda`` is the GPU that runs the operators; None: the CPU does.
 
     Raises TargetError when a field is invalid or a feature does not belong to ``arch``.
     """
@@ -61,6 +62,7 @@ class Target:
     memory_mb: int | None = None
     attributes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    cuda: Cuda | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -104,8 +106,44 @@ class Target:
         ]
         return (*canonical, *self.attributes)
 
+    @property
+    def kernel_features(self) -> frozenset[str]:
+        """The features of what runs the operators: the GPU where there is one, else the CPU."""
+        return self.features if self.cuda is None else self.cuda.features
+
+    def require_cpu(self, purpose: str) -> None:
+        """Raises TargetError where a GPU runs the operators: ``purpose`` is what only kernels of a CPU can be."""
+        if self.cuda is not None:
+            raise TargetError(
+                f"{self.name} runs the operators on a GPU ({self.cuda.name}), whose kernels cannot be {purpose}; name "
+                "a target without one (`intbert targets` lists them), for a Jetson its name with -cpu"
+            )
+
     def tvm(self) -> TVMTarget:
-        """Return TVM's target (kind llvm). Imports tvm. TargetError when TVM or its LLVM refuses it."""
+        """Return TVM's target: of kind cuda, with the CPU as its host, where there is a GPU; else that of the CPU.
+
+        Imports tvm. Raises as :meth:`tvm_host`.
+        """
+        from tvm.target import Target as TVMTarget
+
+        host = self.tvm_host()
+        if self.cuda is None:
+            return host
+        return TVMTarget(
+            {
+                "kind": "cuda",
+                "arch": self.cuda.name,
+                "max_threads_per_block": MAX_THREADS_PER_BLOCK,
+                "max_num_threads": MAX_THREADS_PER_BLOCK,
+                "max_shared_memory_per_block": STATIC_SHARED_BYTES,
+                "thread_warp_size": WARP,
+                "registers_per_block": self.cuda.architecture.registers_per_block,
+            },
+            host=host,
+        )
+
+    def tvm_host(self) -> TVMTarget:
+        """Return TVM's target of the CPU (kind llvm). Imports tvm. TargetError when TVM or its LLVM refuses it."""
         from tvm.target import Target as TVMTarget
         from tvm.target.codegen import llvm_is_valid_cpu
 

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import InputError
 from ..artifact import LIBRARY_FILE, Bucket, Manifest, check_machine, opened, read_manifest, verify_files
 from ..model import TOKENIZER_FILE
+from .devices import CopyingDevice, Device, HostDevice
+from .driver import check_gpu, load_cuda_runtime
 from .floats import to_float
 from .inputs import Tokens, check_tokens, plan
 from .shapes import CompiledShape, Instrument, VirtualMachine
@@ -29,17 +31,26 @@ def load(path: str | Path, threads: int | None = None) -> Model:
     ``threads``: how many threads work on one inference, the calling one included; by default one for each
     physical core that this process may use. TVM keeps a pool for each calling thread, which all models share.
 
-    Raises ArtifactError when the artifact is damaged or was built for another processor, InputError for
-    ``threads`` < 1, ToolchainError when TVM's runtime is missing.
+    Raises ArtifactError when the artifact is damaged or was built for another processor, or for a GPU that this
+    machine or its driver cannot offer; InputError for ``threads`` < 1, ToolchainError when TVM's runtime is missing.
     """
     count = check_threads(threads)
     with opened(Path(path)) as folder:
         manifest = read_manifest(folder)
         verify_files(manifest, folder)
         check_machine(manifest)
-        machine = VirtualMachine(folder / LIBRARY_FILE, manifest)
+        machine = VirtualMachine(folder / LIBRARY_FILE, manifest, _device(manifest))
         tokenizer = Tokenizer(folder / TOKENIZER_FILE) if TOKENIZER_FILE in manifest.files else None
         return Model(manifest, machine, tokenizer, Threads(count))
+
+
+def _device(manifest: Manifest) -> Device:
+    """What runs the operators, checked and ready."""
+    if manifest.cuda is None:
+        return HostDevice()
+    check_gpu(manifest.cuda, manifest.target.name)
+    load_cuda_runtime()
+    return CopyingDevice()
 
 
 class Model:
@@ -130,6 +141,10 @@ class Model:
         """Inside the block ``instrument`` hears of every call that inferences make; other threads' ones wait."""
         with self._lock, self._machine.instrumented(instrument):
             yield
+
+    def wait(self) -> None:
+        """Returns when the device has done all that it was told to: inside an inference, for an instrument."""
+        self._machine.wait()
 
     def to_float(self, integers: NDArray[Any]) -> NDArray[np.float32]:
         """What the integers of :meth:`run` stand for; divided by their length where the model normalizes."""

@@ -75,18 +75,20 @@ class _Trace:
 
 
 class _Recorder:
-    """What the machine calls back: notes how long each call of a kernel took."""
+    """What the machine calls back: notes how long each call of a kernel took, until ``wait`` says that it has ended."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, wait: Callable[[], None]) -> None:
         self.steps = 0
         self.calls: list[tuple[str, int]] = []
         self._clock = clock
+        self._wait = wait
         self._start = 0
 
     def __call__(self, function: Any, name: str, before: bool, result: Any, *arguments: Any) -> int:
         if before:
             self._start = self._clock()
             return _GO_ON
+        self._wait()
         elapsed = self._clock() - self._start
         self.steps += 1
         if not name.startswith(_OF_THE_MACHINE):
@@ -101,7 +103,7 @@ def _elapsed(model: Model, ids: NDArray[Any], clock: Clock) -> int:
 
 
 def _traced(model: Model, ids: NDArray[Any], clock: Clock) -> _Trace:
-    recorder = _Recorder(clock)
+    recorder = _Recorder(clock, model.wait)
     with model.instrumented(recorder):
         elapsed = _elapsed(model, ids, clock)
     return _Trace(elapsed, recorder.steps, tuple(recorder.calls))

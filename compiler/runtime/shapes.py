@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from ...errors import ArtifactError
 from ..artifact import LIBRARY_FILE, Bucket, Manifest
 from .aligned import aligned_zeros
+from .devices import HOST, Device
 from .inputs import Tokens
 from .library import tvm_runtime
 from .weights import mapped_weights
-
-_CPU, _FIRST_DEVICE, _POOLED_ALLOCATOR = 1, 0, 2
 
 Instrument = Callable[..., int]
 """Takes the function that is called, its name, whether this is before the call, what it returned (None before it),
@@ -33,9 +32,10 @@ _loading = threading.Lock()
 class VirtualMachine:
     """The functions of a compiled library, with its weights."""
 
-    def __init__(self, library: Path, manifest: Manifest) -> None:
-        """Maps ``library``; the caller has checked that it is whole and that this processor can run it."""
+    def __init__(self, library: Path, manifest: Manifest, device: Device) -> None:
+        """Maps ``library``; the caller has checked that it is whole and that this machine's ``device`` can run it."""
         self._manifest = manifest
+        self._device = device
         path, digest = library.resolve(), manifest.files[LIBRARY_FILE].sha256
         with _loading:
             if _loaded.setdefault(path, digest) == digest:
@@ -50,14 +50,17 @@ class VirtualMachine:
 
     def _open(self, path: Path) -> None:
         ffi = tvm_runtime()
-        device = (_CPU, _FIRST_DEVICE, _POOLED_ALLOCATOR)
         try:
             self._functions = ffi.load_module(str(path))["vm_load_executable"]()
-            # Once for the device that computes, once for the host; here both are the CPU.
-            self._functions["vm_initialization"](*device, *device)
+            # Once for the device that computes, once for the host.
+            self._functions["vm_initialization"](*self._device.address, *HOST)
         except (RuntimeError, ValueError, AttributeError, OSError) as error:
             raise ArtifactError(f"{path} cannot be loaded ({_first_line(error)}); compile it again") from error
-        self._weights = mapped_weights(path, self._manifest.weights)
+        self._weights = mapped_weights(path, self._manifest.weights, self._device)
+
+    def wait(self) -> None:
+        """Returns when the device has done all that it was told to."""
+        self._device.wait()
 
     @contextmanager
     def instrumented(self, instrument: Instrument) -> Iterator[None]:
@@ -74,18 +77,22 @@ class VirtualMachine:
             function = self._functions[bucket.function]
         except AttributeError as error:
             raise ArtifactError(f"the library has no {bucket.function}; compile it again") from error
-        return CompiledShape(function, bucket, self._weights, self._manifest.architecture.pad_token_id)
+        pad_token_id = self._manifest.architecture.pad_token_id
+        return CompiledShape(function, bucket, self._weights, pad_token_id, self._device)
 
 
 class CompiledShape:
     """A compiled function with its input buffers. Not for several threads at once."""
 
-    def __init__(self, function: Callable[..., Any], bucket: Bucket, weights: Any, pad_token_id: int) -> None:
+    def __init__(
+        self, function: Callable[..., Any], bucket: Bucket, weights: Any, pad_token_id: int, device: Device
+    ) -> None:
         self._function = function
         self._weights = weights
         self._pad_token_id = pad_token_id
         self._buffers = [aligned_zeros((bucket.batch, bucket.length), np.int32) for _ in range(3)]
-        self._tensors = [tvm_runtime().from_dlpack(buffer) for buffer in self._buffers]
+        self._device = device
+        self._tensors = device.inputs(self._buffers)
 
     def __call__(self, tokens: Tokens) -> NDArray[Any]:
         """The output [bucket.batch, ...] for at most as many rows and tokens as the bucket holds."""
@@ -98,8 +105,8 @@ class CompiledShape:
         ids[:rows, :length] = tokens.ids
         mask[:rows, :length] = tokens.mask
         types[:rows, :length] = tokens.types
-        # A copy: the memory behind the result goes back to the machine's pool.
-        return np.array(np.from_dlpack(self._function(*self._tensors, self._weights)))
+        self._device.update(self._tensors, self._buffers)
+        return self._device.result(self._function, *self._tensors, self._weights)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The weights, as the library holds them: views of its read-only data, nothing copied.
+"""The weights, as the library holds them: for a CPU views of its read-only data, nothing copied.
 
 Linux maps the file, so a row of the embedding table that no input asks for never takes memory.
 """
@@ -15,12 +15,12 @@ import numpy as np
 
 from ...errors import ArtifactError
 from ..artifact import WEIGHTS_SYMBOL, WeightRecord
-from .aligned import ALIGNMENT
+from .devices import Device
 from .library import tvm_runtime
 
 
-def mapped_weights(library: Path, records: Sequence[WeightRecord]) -> Any:
-    """The tensors of ``records`` in the data symbol of the loaded ``library``, as one tuple."""
+def mapped_weights(library: Path, records: Sequence[WeightRecord], device: Device) -> Any:
+    """The tensors of ``records`` in the data symbol of the loaded ``library``, as one tuple on ``device``."""
     ffi = tvm_runtime()
     if not records:
         return ffi.convert(())
@@ -36,7 +36,7 @@ def mapped_weights(library: Path, records: Sequence[WeightRecord]) -> Any:
         part = blob[record.offset : record.offset + _bytes(record)]
         view = part.view(record.dtype).reshape(record.shape)
         try:
-            views.append(ffi.from_dlpack(view, require_alignment=ALIGNMENT))
+            views.append(device.resident(view))
         except ValueError as error:
             raise ArtifactError(f"{library}: weight {record.name}: {error}; compile the model again") from error
     return ffi.convert(tuple(views))

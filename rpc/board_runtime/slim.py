@@ -1,9 +1,10 @@
-"""apache-tvm's wheel without what a board never loads: the compiler, CUDA, Python code, headers (95 MB to 1.5 MB)."""
+"""apache-tvm's wheel without what a board never loads: the compiler, Python code, headers (95 MB to 1.7 MB)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ...compiler.runtime.driver import TVM_CUDA
 from ...compiler.runtime.library import LIBRARY
 from ...errors import ToolchainError
 from .wheel_format import WheelName, member_names, read_members, wheel_bytes
@@ -12,7 +13,7 @@ LABEL = "intbert.runtime"
 """The local version (PEP 440) of the slim wheel: what asks for the plain version takes it, and nobody takes it for
 the whole of apache-tvm."""
 
-LIBRARIES = (f"tvm/lib/{LIBRARY}", "tvm/lib/libtvm_runtime_extra.so")
+LIBRARIES = tuple(f"tvm/lib/{name}" for name in (LIBRARY, "libtvm_runtime_extra.so", TVM_CUDA))
 
 # The runtime looks for the package to find the library, and imports nothing of it.
 _STAND_IN = b'''"""Stands for the package tvm: only its runtime library is installed here."""

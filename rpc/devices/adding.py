@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DeviceError
 from ...targets.closest import Choice, closest_preset
 from .. import probing
-from ..probing import BoardFacts, parse_report, require_fit
+from ..probing import BoardFacts, gpu_problem, parse_report, require_fit, usable_gpu
 from ..sessions.board_session import Terms, log_in, reach, refuse_busy
 from ..sessions.connection import Connection
 from ..ssh import Login, forget_key
@@ -37,15 +37,18 @@ def probe(connection: Connection) -> BoardFacts:
 
 
 def choose(facts: BoardFacts) -> Choice:
-    """The closest preset."""
-    return closest_preset(
+    """The closest preset; why it leaves a GPU unused, if there is one."""
+    choice = closest_preset(
         arch=facts.arch,
         features=facts.features,
         cpus=facts.cpu_names,
         model=facts.model,
         cores=facts.cores,
         memory_mb=facts.memory_mb,
+        gpu=usable_gpu(facts),
     )
+    problem = gpu_problem(facts)
+    return choice if problem is None else replace(choice, reason=f"{choice.reason}; its GPU is not used: {problem}")
 
 
 def add_device(name: str, address: Address, terms: Terms, *, accept_host_key: str | None = None) -> Added:

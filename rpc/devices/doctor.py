@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...errors import IntbertError
-from ..probing import BoardFacts, problems
+from ..probing import BoardFacts, CudaFacts, gpu_problem, problems
 from ..sessions.board_session import Terms, reach, served
 from ..sessions.connection import Connection
 from ..sessions.session import Session
@@ -75,6 +75,9 @@ def _system(device: Device, facts: BoardFacts) -> Iterator[Check]:
         target if same else f"{target}, not {device.target} as when it was added",
         None if same else f"`intbert device probe {device.name}`, then compile for {target}",
     )
+    if facts.cuda is not None:
+        problem = gpu_problem(facts)
+        yield Check("GPU", True, _gpu(facts.cuda), problem)
     fast = facts.governor in (None, "performance")
     yield Check(
         "governor",
@@ -84,6 +87,13 @@ def _system(device: Device, facts: BoardFacts) -> Iterator[Check]:
         if fast
         else "for steady figures: `echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor`",
     )
+
+
+def _gpu(cuda: CudaFacts) -> str:
+    name = cuda.gpu or "NVIDIA"
+    capability = "" if cuda.sm is None else ", compute capability {}.{}".format(*cuda.sm)
+    runtime = ", no CUDA runtime" if cuda.runtime is None else ", CUDA {}.{}".format(*cuda.runtime)
+    return f"{name}{capability}{runtime}"
 
 
 def _serving(device: Device, connection: Connection, terms: Terms) -> Iterator[Check]:

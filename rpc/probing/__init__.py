@@ -2,6 +2,7 @@
 
 from .facts import BoardFacts, ClockPolicy, CoreKind, CudaFacts, Python
 from .fitness import best_python, problems, require_fit
+from .gpu import gpu_problem, usable_gpu
 from .parse import parse_report
 
 __all__ = [
@@ -11,7 +12,9 @@ __all__ = [
     "CudaFacts",
     "Python",
     "best_python",
+    "gpu_problem",
     "parse_report",
     "problems",
     "require_fit",
+    "usable_gpu",
 ]

@@ -47,6 +47,7 @@ def tune(
     With a ``meter`` times are its estimates, and the boards, if there are any, only check what candidates compute.
 
     Raises:
+        TargetError: the target's kernels run on a GPU.
         RemoteError: a board cannot be reached, or the last one was lost.
         UnsuitableBoardError: a board cannot run code for the target.
         ToolchainError: TVM is not the pinned one, or there is no linker for the target.
@@ -69,6 +70,7 @@ def opened_bench(
 ) -> Iterator[tuple[Bench, Path]]:
     """A bench with sessions at all ``places``, and a folder for files, until the block ends. ``interruption`` ends
     what it measures. Raises as :func:`tune`."""
+    target.require_cpu("tuned")
     check_versions()
     linker(target)
     with ExitStack() as stack:

@@ -49,14 +49,14 @@ CARMEL = (("carmel",), ("neon",))
         ("Raspberry Pi 5 Model B Rev 1.0", A76, "rpi5"),
         ("Raspberry Pi 500 Rev 1.0", A76, "rpi5"),
         ("Raspberry Pi Compute Module 5 Lite Rev 1.0", A76, "rpi5"),
-        ("NVIDIA Jetson Nano Developer Kit", A57, "jetson-nano"),
-        ("NVIDIA Jetson Nano 2GB Developer Kit", A57, "jetson-nano"),
-        ("NVIDIA Jetson TX2 NX Developer Kit", A57, "jetson-tx2"),
-        ("NVIDIA Jetson Xavier NX Developer Kit", CARMEL, "jetson-xavier"),
-        ("Jetson-AGX", CARMEL, "jetson-xavier"),
-        ("NVIDIA Jetson AGX Orin Developer Kit", A78AE, "jetson-orin"),
-        ("NVIDIA Jetson Orin Nano Developer Kit", A78AE, "jetson-orin"),
-        ("NVIDIA Orin NX Developer Kit", A78AE, "jetson-orin"),
+        ("NVIDIA Jetson Nano Developer Kit", A57, "jetson-nano-cpu"),
+        ("NVIDIA Jetson Nano 2GB Developer Kit", A57, "jetson-nano-cpu"),
+        ("NVIDIA Jetson TX2 NX Developer Kit", A57, "jetson-tx2-cpu"),
+        ("NVIDIA Jetson Xavier NX Developer Kit", CARMEL, "jetson-xavier-cpu"),
+        ("Jetson-AGX", CARMEL, "jetson-xavier-cpu"),
+        ("NVIDIA Jetson AGX Orin Developer Kit", A78AE, "jetson-orin-cpu"),
+        ("NVIDIA Jetson Orin Nano Developer Kit", A78AE, "jetson-orin-cpu"),
+        ("NVIDIA Orin NX Developer Kit", A78AE, "jetson-orin-cpu"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
@@ -276,9 +276,29 @@ def test_presets_of_the_user_count_too(tmp_path, model, cpus, features, name):
     assert closest(model, cpus, features, presets=path).target.name == name
 
 
-def test_no_two_presets_stand_for_the_same_model():
-    names = [model for target in list_presets() for model in target.models]
+@pytest.mark.parametrize("gpu", [False, True], ids=["cpu", "gpu"])
+def test_no_two_presets_stand_for_the_same_model(gpu):
+    names = [model for target in list_presets() if (target.cuda is not None) == gpu for model in target.models]
+    assert names
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("model", "core", "arch", "gpu", "name"),
+    [
+        pytest.param("NVIDIA Jetson AGX Orin Developer Kit", A78AE, "aarch64", 87, "jetson-orin", id="by-name"),
+        pytest.param("NVIDIA Orin NX Developer Kit", A78AE, "aarch64", None, "jetson-orin-cpu", id="no-runtime"),
+        pytest.param("a server", (("neoverse-v2",), ("i8mm",)), "aarch64", 90, "cuda-sm90-aarch64", id="server"),
+        pytest.param(None, ((), ("avx2",)), "x86_64", 89, "cuda-sm89", id="card"),
+        pytest.param(None, ((), ("avx2",)), "x86_64", 61, "x86-64-v3", id="no-preset-for-the-gpu"),
+    ],
+)
+def test_by_the_gpu(model, core, arch, gpu, name):
+    cpus, features = core
+    choice = closest(model, cpus, features, arch, gpu=gpu)
+    assert choice.target.name == name
+    if choice.target.cuda is not None:
+        assert f"compute capability {gpu // 10}.{gpu % 10}, as {name}" in choice.reason
 
 
 @pytest.mark.parametrize(

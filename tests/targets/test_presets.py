@@ -15,10 +15,26 @@ NAMES = [
     "rpi-zero2w",
     "rpi4",
     "rpi5",
+    "jetson-nano-cpu",
     "jetson-nano",
+    "jetson-tx2-cpu",
     "jetson-tx2",
+    "jetson-xavier-cpu",
     "jetson-xavier",
+    "jetson-orin-cpu",
     "jetson-orin",
+    "jetson-thor-cpu",
+    "jetson-thor",
+    "cuda-sm75",
+    "cuda-sm80",
+    "cuda-sm86",
+    "cuda-sm89",
+    "cuda-sm90",
+    "cuda-sm75-aarch64",
+    "cuda-sm80-aarch64",
+    "cuda-sm86-aarch64",
+    "cuda-sm89-aarch64",
+    "cuda-sm90-aarch64",
     "graviton2",
     "graviton3",
 ]
@@ -70,7 +86,7 @@ def test_features_are_exactly_what_llvm_compiles_for(name):
     from tvm.target.codegen import llvm_get_cpu_features
 
     target = get_target(name)
-    compiled_for = {str(feature) for feature in llvm_get_cpu_features(target.tvm())}
+    compiled_for = {str(feature) for feature in llvm_get_cpu_features(target.tvm_host())}
     of_llvm = {feature for feature in IMPLIED[target.arch] if LLVM_NAMES[feature] in compiled_for}
     assert of_llvm == target.features
 
@@ -82,14 +98,14 @@ def test_no_target_without_dotprod_uses_later_architectures(name):
 
     target = get_target(name)
     if target.arch == "aarch64" and "dotprod" not in target.features:
-        compiled_for = {str(feature) for feature in llvm_get_cpu_features(target.tvm())}
+        compiled_for = {str(feature) for feature in llvm_get_cpu_features(target.tvm_host())}
         assert not compiled_for & {"lse", "rdm"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tvm_target_says_the_same(name):
     target = get_target(name)
-    tvm_target = target.tvm()
+    tvm_target = target.tvm_host()
     assert str(tvm_target.kind) == "llvm"
     assert tvm_target.attrs["mtriple"] == target.triple
     assert tvm_target.attrs["mcpu"] == target.llvm_cpu

@@ -1,0 +1,78 @@
+"""The command line with a target whose GPU runs the operators, on a machine that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from intbert.compiler.model import HeadKind
+from intbert.compiler.model_files import save
+from intbert.compiler.runtime import driver
+from intbert.targets import cuda_compilers
+
+from ..models import tiny_model
+from .conftest import Run
+
+Json = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quantized")
+    save(tiny_model("Bert", HeadKind.MEAN_POOLING), folder)
+    return folder
+
+
+@pytest.fixture
+def artifact(intbert: Run, quantized: Path, tmp_path: Path) -> Path:
+    output = tmp_path / "artifact.tar"
+    result = intbert("compile", quantized, "--target", "cuda-sm75", "--lengths", "6", "-o", output)
+    assert result.exit_code == 0, result.stderr
+    return output
+
+
+def test_inspect_shows_what_each_kernel_needs(intbert: Run, intbert_json: Json, artifact: Path):
+    kernels = intbert_json("inspect", artifact)["cuda"]["kernels"]
+    printed = intbert("inspect", artifact).stdout
+    assert "GPU kernels (sm_75" in printed
+    for kernel in kernels:
+        (row,) = (line.split() for line in printed.splitlines() if line.startswith(f"{kernel['name']} "))
+        fields = ("name", "threads", "registers", "local_bytes", "shared_bytes")
+        assert row == [*(str(kernel[field]) for field in fields), f"{kernel['occupancy']:.0%}"]
+
+
+def test_run_says_that_there_is_no_driver(intbert: Run, artifact: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(driver, "DRIVER", "libcuda-that-nobody-has.so.1")
+    result = intbert("run", artifact, "a sentence")
+    assert result.exit_code == 1
+    assert "this machine has no NVIDIA driver" in str(result.stderr) + str(result.exception)
+
+
+def test_compile_says_how_to_get_a_compiler(
+    intbert: Run, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cuda_compilers, "available_compilers", lambda: iter(()))
+    result = intbert("compile", quantized, "--target", "jetson-orin", "-o", tmp_path / "artifact")
+    assert result.exit_code == 1
+    assert "pip install 'intbert[cuda]'" in str(result.stderr) + str(result.exception)
+
+
+def test_tune_names_the_target_without_a_gpu(intbert: Run, quantized: Path, tmp_path: Path):
+    result = intbert("tune", quantized, "--target", "jetson-orin", "--log", tmp_path / "log.db")
+    assert result.exit_code == 1
+    assert "for a Jetson its name with -cpu" in str(result.stderr) + str(result.exception)
+
+
+def test_targets_show_their_gpus(intbert: Run, intbert_json: Json):
+    found = {target["name"]: target["cuda"] for target in intbert_json("targets")["targets"]}
+    assert found["rpi4"] is None
+    assert found["jetson-orin"]["sm"] == 87
+    assert "sm_87" in intbert("targets", "jetson-orin").stdout
+
+
+def test_doctor_lists_the_chips(intbert_json: Json):
+    checks = {check["name"]: check for check in intbert_json("doctor")["checks"]}
+    assert "sm_87" in checks["CUDA compiler"]["found"]
+    assert "nvidia-cuda-nvrtc" in checks["extra cuda"]["found"]

@@ -1,0 +1,122 @@
+// A driver (libcuda.so.1) and a CUDA runtime (libcudart.so.13) whose GPU is the CPU: what TVM's CUDA runtime calls.
+//
+// A module's kernels are those of the library FAKE_GPU_KERNELS, whatever code is handed to it. The device's memory is
+// out of bounds for everybody but kernels and copies: host code that reads or writes it ends by SIGSEGV.
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+
+using Status = int;
+struct Config {  // CUlaunchConfig
+  unsigned grid[3], block[3], shared_bytes;
+  void* stream;
+  void* attributes;
+  unsigned attribute_count;
+};
+using Launch = void (*)(const unsigned*, const unsigned*, bool, void**);
+
+namespace {
+constexpr size_t PAGE = 4096;
+constexpr int FATBIN = 0xBA55ED50;
+std::map<char*, size_t> memory;
+
+void protect(int protection) {
+  for (auto& [address, size] : memory) mprotect(address, size, protection);
+}
+struct Access {
+  Access() { protect(PROT_READ | PROT_WRITE); }
+  ~Access() { protect(PROT_NONE); }
+};
+}  // namespace
+
+extern "C" {
+Status cuInit(unsigned) { return 0; }
+Status cuDeviceGetCount(int* count) { return *count = 1, 0; }
+Status cuDriverGetVersion(int* version) { return *version = 13000, 0; }
+Status cuDeviceGetAttribute(int* value, int attribute, int) {
+  int sm = atoi(getenv("FAKE_GPU_SM"));
+  return *value = attribute == 75 ? sm / 10 : attribute == 76 ? sm % 10 : 0, 0;
+}
+Status cuDeviceGetName(char* name, int size, int) { return snprintf(name, size, "fake"), 0; }
+Status cuGetErrorName(Status, const char** text) { return *text = "an error of the fake driver", 0; }
+Status cuGetErrorString(Status, const char** text) { return *text = "an error of the fake driver", 0; }
+Status cuFuncSetAttribute(void*, int, int) { return 0; }
+Status cuTensorMapEncodeTiled(...) { return 801; }
+
+Status cuModuleLoadData(void** module, const void* image) {
+  int magic;
+  memcpy(&magic, image, sizeof magic);
+  if (magic != FATBIN) return 200;  // CUDA_ERROR_INVALID_IMAGE
+  *module = dlopen(getenv("FAKE_GPU_KERNELS"), RTLD_NOW | RTLD_LOCAL);
+  if (!*module) fprintf(stderr, "%s\n", dlerror());
+  return *module ? 0 : 301;
+}
+Status cuModuleUnload(void*) { return 0; }
+Status cuModuleGetFunction(void** function, void* module, const char* name) {
+  *function = dlsym(module, (std::string("launch_") + name).c_str());
+  return *function ? 0 : 500;
+}
+Status cuLaunchKernelEx(const Config* config, void* function, void** parameters, void**) {
+  Access access;
+  reinterpret_cast<Launch>(function)(config->grid, config->block, getenv("FAKE_GPU_BACKWARDS") != nullptr, parameters);
+  return 0;
+}
+
+Status cudaMalloc(void** address, size_t size) {
+  const char* limit = getenv("FAKE_GPU_BYTES");
+  size_t used = 0;
+  for (auto& each : memory) used += each.second;
+  size = (size + PAGE - 1) / PAGE * PAGE;
+  if (limit && used + size > strtoull(limit, nullptr, 10)) return 2;  // cudaErrorMemoryAllocation
+  *address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  memset(*address, 0xA5, size);
+  memory[static_cast<char*>(*address)] = size;
+  protect(PROT_NONE);
+  return 0;
+}
+Status cudaFree(void* address) {
+  auto found = memory.find(static_cast<char*>(address));
+  if (found == memory.end()) return address ? 1 : 0;
+  munmap(address, found->second);
+  memory.erase(found);
+  return 0;
+}
+Status cudaMallocHost(void** address, size_t size) { return *address = malloc(size), 0; }
+Status cudaFreeHost(void* address) { return free(address), 0; }
+Status cudaMemcpyAsync(void* to, const void* from, size_t size, int, void*) {
+  Access access;
+  return memcpy(to, from, size), 0;
+}
+Status cudaMemcpyPeerAsync(void*, int, const void*, int, size_t, void*) { return 801; }
+Status cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = size_t(1) << 30, 0; }
+Status cudaGetDeviceCount(int* count) { return *count = 1, 0; }
+Status cudaGetDevice(int* device) { return *device = 0, 0; }
+Status cudaSetDevice(int) { return 0; }
+Status cudaDeviceGetAttribute(int* value, int, int) { return *value = 1, 0; }
+Status cudaGetDeviceProperties(void*, int) { return 801; }
+const char* cudaGetErrorName(Status status) { return status == 2 ? "cudaErrorMemoryAllocation" : "an error"; }
+const char* cudaGetErrorString(Status status) { return status == 2 ? "out of memory" : "an error"; }
+Status cudaGetLastError() { return 0; }
+Status cudaPeekAtLastError() { return 0; }
+Status cudaStreamCreate(void** stream) { return *stream = nullptr, 0; }
+Status cudaStreamCreateWithFlags(void** stream, unsigned) { return *stream = nullptr, 0; }
+Status cudaStreamDestroy(void*) { return 0; }
+Status cudaStreamSynchronize(void*) { return 0; }
+Status cudaStreamWaitEvent(void*, void*, unsigned) { return 0; }
+Status cudaStreamBeginCapture(void*, int) { return 801; }
+Status cudaStreamEndCapture(void*, void**) { return 801; }
+Status cudaEventCreate(void** event) { return *event = nullptr, 0; }
+Status cudaEventDestroy(void*) { return 0; }
+Status cudaEventRecord(void*, void*) { return 0; }
+Status cudaEventSynchronize(void*) { return 0; }
+Status cudaEventElapsedTime(float* ms, void*, void*) { return *ms = 0, 0; }
+Status cudaGraphDestroy(void*) { return 0; }
+Status cudaGraphExecDestroy(void*) { return 0; }
+Status cudaGraphInstantiate(void**, void*, unsigned long long) { return 801; }
+Status cudaGraphLaunch(void*, void*) { return 801; }
+}

@@ -1,0 +1,134 @@
+"""GPUs: what chips can do, the features that follow, and which chip runs whose machine code."""
+
+import pytest
+from intbert.errors import TargetError
+from intbert.targets import get_target, list_targets
+from intbert.targets.cuda import ARCHITECTURES, FEATURES, Cuda, runs_code_of
+
+ORIN = Cuda(87, 8, 918, 102.4)
+GPUS = {
+    "jetson-nano": 53,
+    "jetson-tx2": 62,
+    "jetson-xavier": 72,
+    "jetson-orin": 87,
+    "jetson-thor": 110,
+    **{f"cuda-sm{sm}{host}": sm for sm in (75, 80, 86, 89, 90) for host in ("", "-aarch64")},
+}
+
+
+def test_presets_with_a_gpu():
+    assert {target.name: target.cuda.sm for target in list_targets() if target.cuda is not None} == GPUS
+
+
+@pytest.mark.parametrize(
+    ("sm", "features"),
+    [
+        (53, {"cuda"}),
+        (62, {"cuda", "dp4a"}),
+        (72, {"cuda", "dp4a", "imma"}),
+        (75, {"cuda", "dp4a", "imma", "ldmatrix", "imma_s4", "bmma"}),
+        (87, FEATURES),
+        (90, FEATURES - {"imma_s4", "bmma", "bmma_and"}),
+        (110, FEATURES - {"imma_s4", "bmma", "bmma_and"}),
+    ],
+    ids=lambda value: f"sm_{value}" if isinstance(value, int) else "",
+)
+def test_features_of_a_chip(sm, features):
+    assert Cuda(sm, 1, 1, 1.0).features == features
+
+
+@pytest.mark.parametrize("name", GPUS)
+def test_the_gpu_runs_the_operators_and_the_cpu_is_the_host(name):
+    target = get_target(name)
+    assert target.cuda is not None
+    assert target.kernel_features == target.cuda.features
+    tvm_target = target.tvm()
+    assert (str(tvm_target.kind), tvm_target.attrs["arch"]) == ("cuda", f"sm_{GPUS[name]}")
+    assert tvm_target.host.attrs["mtriple"] == target.triple
+
+
+def test_without_a_gpu_the_cpu_runs_the_operators():
+    target = get_target("jetson-orin-cpu")
+    assert target.cuda is None
+    assert target.kernel_features == target.features
+    assert str(target.tvm().kind) == "llvm"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in GPUS if name.startswith("jetson")))
+def test_a_jetson_and_its_cpu_are_one_machine(name):
+    gpu, cpu = get_target(name), get_target(f"{name}-cpu")
+    assert (gpu.triple, gpu.cpu, gpu.features, gpu.models) == (cpu.triple, cpu.cpu, cpu.features, cpu.models)
+
+
+def test_peak_of_orin_is_the_data_sheets():
+    """Jetson Orin NX 16 GB: 100 sparse int8 TOPS, of which the two DLAs have 40; so 30 dense of the GPU."""
+    assert ORIN.peak_gmacs is not None
+    assert 2 * ORIN.peak_gmacs / 1e3 == pytest.approx(30, rel=0.02)
+
+
+def test_chips_without_tensor_cores_have_no_peak():
+    assert Cuda(62, 2, 1300, 59.7).peak_gmacs is None
+
+
+@pytest.mark.parametrize("sm", [0, 30, 88, 870])
+def test_an_unknown_chip_is_refused_with_those_that_are_known(sm):
+    with pytest.raises(TargetError, match=rf"cuda\.sm is {sm}, .*known: 53, .*87.*nearest smaller") as raised:
+        Cuda(sm, 1, 1, 1.0)
+    assert all(str(known) in str(raised.value) for known in ARCHITECTURES)
+
+
+@pytest.mark.parametrize("field", ["multiprocessors", "clock_mhz", "bandwidth_gbs"])
+def test_numbers_of_a_gpu_are_positive(field):
+    with pytest.raises(TargetError, match=rf"cuda\.{field} is 0; it must be positive"):
+        Cuda(**{"sm": 87, "multiprocessors": 8, "clock_mhz": 918, "bandwidth_gbs": 102.4, field: 0})
+
+
+TABLE = '[x]\ninherits = "aarch64"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cuda = 87", "cuda is 87; expected a table of the numbers sm, multiprocessors"),
+        ("cuda = { sm = 87 }", "expected a table of the numbers"),
+        ('cuda = { sm = "87", multiprocessors = 1, clock_mhz = 1, bandwidth_gbs = 1 }', "expected a table"),
+        ("cuda = { sm = 87, multiprocessors = true, clock_mhz = 1, bandwidth_gbs = 1 }", "expected a table"),
+        ("cuda = { sm = 88, multiprocessors = 1, clock_mhz = 1, bandwidth_gbs = 1 }", "cuda.sm is 88"),
+    ],
+    ids=["number", "missing-keys", "string", "boolean", "unknown-sm"],
+)
+def test_errors_in_presets_say_where(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(TABLE + text)
+    with pytest.raises(TargetError, match=message) as raised:
+        list_targets(path)
+    assert "mine.toml" in str(raised.value)
+
+
+def test_a_gpu_of_the_users(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(TABLE + "cuda = { sm = 87, multiprocessors = 16, clock_mhz = 1300, bandwidth_gbs = 204 }")
+    assert get_target("x", path).cuda == Cuda(87, 16, 1300, 204)
+
+
+@pytest.mark.parametrize(
+    ("device", "sm", "runs"),
+    [
+        (87, 87, True),
+        (89, 86, True),
+        (86, 80, True),
+        (80, 86, False),
+        (89, 87, False),  # a Jetson's
+        (87, 86, False),
+        (90, 89, False),
+        (75, 72, False),
+    ],
+)
+def test_machine_code_runs_on_later_chips_of_its_generation(device, sm, runs):
+    assert runs_code_of(device, sm) == runs
+
+
+def test_what_only_a_cpu_can_do_is_refused():
+    get_target("jetson-orin-cpu").require_cpu("tuned")
+    with pytest.raises(TargetError, match=r"on a GPU \(sm_87\), whose kernels cannot be tuned; name a target without"):
+        get_target("jetson-orin").require_cpu("tuned")
