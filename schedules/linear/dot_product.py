@@ -9,9 +9,10 @@ from functools import partial
 from tvm.s_tir import Schedule
 
 from ..micro_kernels import DotProduct
-from ..strategy import Sketch, Strategy, missing
+from ..strategy import PrimFunc, Sketch, Strategy, missing
 from ..tiles import tensorize_tile
 from .blocking import Outside, block_output, place_weight, tile_name
+from .prefetch import mark_tile, with_prefetches
 from .workload import LinearWorkload
 
 
@@ -49,6 +50,9 @@ class DotProductLinear(Strategy[LinearWorkload]):
             for rows, blocks in tiles
         ]
 
+    def finish(self, function: PrimFunc, workload: LinearWorkload) -> PrimFunc:
+        return with_prefetches(function)
+
     def _unpacking_cost(self, workload: LinearWorkload) -> float | None:
         """Instructions for a vector of weights that is unpacked in registers; None: the weight is not."""
         layout, packed = self.dot_product.layout, workload.packed
@@ -64,3 +68,4 @@ class DotProductLinear(Strategy[LinearWorkload]):
         if not unpack:
             place_weight(sch, workload, loops)
         tensorize_tile(sch, self.dot_product, accumulator, rows, blocks, workload.inputs, unpack=unpack)
+        mark_tile(sch, loops, blocks)
