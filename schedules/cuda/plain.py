@@ -40,8 +40,21 @@ REAL_NORM_BLOCKS: tuple[str, ...] = (
 POOLING_BLOCKS = ("count", "total")
 
 
+class RunsOnEveryGpu:
+    """What the strategies of this module have in common."""
+
+    @property
+    def name(self) -> str:
+        """Of all of them: an operator has one."""
+        return NAME
+
+    def refuse(self, workload: Any, features: frozenset[str]) -> str | None:
+        """Nothing."""
+        return None
+
+
 @dataclass(frozen=True)
-class PlainRows(Strategy[Any]):
+class PlainRows(RunsOnEveryGpu, Strategy[Any]):
     """A block of threads for each row of ``output``; its ``producers``, from the last to the first, in the same block.
 
     ``follower``: a second output that is computed from the first, if the kernel has one.
@@ -50,13 +63,6 @@ class PlainRows(Strategy[Any]):
     output: str
     producers: tuple[str, ...] = ()
     follower: str | None = None
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    def refuse(self, workload: Any, features: frozenset[str]) -> str | None:
-        return None
 
     def sketches(self, workload: Any) -> Sequence[Sketch]:
         return [Sketch("a block a row", self._apply)]
@@ -70,15 +76,8 @@ class PlainRows(Strategy[Any]):
 
 
 @dataclass(frozen=True)
-class PlainBlocks(Strategy[RealWorkload]):
+class PlainBlocks(RunsOnEveryGpu, Strategy[RealWorkload]):
     """A kernel for each block, a thread for each of its elements: for what is of sentences, not rows."""
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    def refuse(self, workload: RealWorkload, features: frozenset[str]) -> str | None:
-        return None
 
     def sketches(self, workload: RealWorkload) -> Sequence[Sketch]:
         return [Sketch("a kernel a block", self._apply)]
@@ -89,19 +88,12 @@ class PlainBlocks(Strategy[RealWorkload]):
 
 
 @dataclass(frozen=True)
-class PlainAttention(AttentionStrategy):
+class PlainAttention(RunsOnEveryGpu, AttentionStrategy):
     """A block of threads for each query of each head: scores, softmax and context without leaving it."""
-
-    @property
-    def name(self) -> str:
-        return NAME
 
     @property
     def operand_signs(self) -> str:
         return "mixed"
-
-    def refuse(self, workload: AttentionWorkload, features: frozenset[str]) -> str | None:
-        return None
 
     def sketches(self, workload: AttentionWorkload) -> Sequence[Sketch]:
         return [Sketch("a block a query", partial(self._apply, workload))]
@@ -113,15 +105,8 @@ class PlainAttention(AttentionStrategy):
 
 
 @dataclass(frozen=True)
-class PlainRealAttention(Strategy[RealWorkload]):
+class PlainRealAttention(RunsOnEveryGpu, Strategy[RealWorkload]):
     """The same for attention in floats."""
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    def refuse(self, workload: RealWorkload, features: frozenset[str]) -> str | None:
-        return None
 
     def sketches(self, workload: RealWorkload) -> Sequence[Sketch]:
         return [Sketch("a block a query", partial(self._apply, workload))]
@@ -150,15 +135,8 @@ def _bind_queries(sch: Schedule, output: str, batch: int, length: int, heads: in
 
 
 @dataclass(frozen=True)
-class PlainLinear(Strategy[LinearWorkload]):
+class PlainLinear(RunsOnEveryGpu, Strategy[LinearWorkload]):
     """A thread for each output, which adds up in a register; packed weights are unpacked as they are read."""
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
-        return None
 
     def sketches(self, workload: LinearWorkload) -> Sequence[Sketch]:
         return [Sketch("a thread an output", self._apply)]
