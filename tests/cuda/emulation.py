@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from .ptx import without_inline_ptx
 
 HERE = Path(__file__).parent / "emulator"
-COMPILER = ("g++", "-std=c++17", "-O2", "-fPIC", "-w", f"-I{HERE}")
+# Nothing is contracted, and signed integers wrap as they do on a GPU.
+OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-w", f"-I{HERE}", "-ffp-contract=off", "-fwrapv")
 # TVM's sources read memory as whatever type is wanted.
 INSTRUMENTED = (
     "-fsanitize=thread",
@@ -32,7 +33,10 @@ INSTRUMENTED = (
     "--param=tsan-distinguish-volatile=0",
 )
 _KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)\s*\{")
-_DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\d+\)\s*)?[\w ]+?\b(\w+)\[\];")
+_DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\d+\)\s*|alignas\(\d+\)\s*)?([\w ]+?)\b(\w+)\[\];")
+_LAUNCHER = """
+extern "C" __attribute__((no_sanitize("thread"))) void launch_{name}(void** parameters) {{ {name}({arguments}); }}
+"""
 
 
 class EmulationError(AssertionError):
@@ -50,18 +54,38 @@ class Launch:
 
 def run(source: str, kernel: str, launch: Launch, arguments: Sequence[NDArray[Any]]) -> None:
     """Runs ``kernel`` of the CUDA ``source`` on ``arguments``, contiguous arrays, in place. Raises EmulationError."""
-    library = _library(source, kernel, launch.dynamic_shared)
+    library = _library(source)
     # The bytes of an argument begin where no vector load straddles: cudaMalloc gives multiples of 256.
     memory = [_aligned(array) for array in arguments]
     pointers = (ctypes.c_void_p * len(memory))(*(array.ctypes.data for array in memory))
+    values = (ctypes.c_void_p * len(memory))(*(ctypes.addressof(pointers) + 8 * i for i in range(len(memory))))
     sizes = (ctypes.c_size_t * len(memory))(*(array.nbytes for array in memory))
     extents = [(ctypes.c_uint * 3)(*values) for values in (launch.grid, launch.block)]
-    message = library.emulated_run(kernel.encode(), *extents, pointers, sizes, len(memory))
+    entry = library[f"launch_{kernel}"]
+    message = library.emulated_run(
+        kernel.encode(), entry, *extents, launch.dynamic_shared, values, pointers, sizes, len(memory)
+    )
     if message is not None:
         raise EmulationError(message.decode())
     for array, copy in zip(arguments, memory, strict=True):
         if array.flags.writeable:
             array[...] = copy
+
+
+def build(source: str, folder: Path) -> Path:
+    """All kernels of the CUDA ``source`` as a library, in ``folder``."""
+    file = folder / "kernels.cc"
+    file.write_text(_translation_unit(source))
+    compile_cpp(*OPTIONS, *INSTRUMENTED, "-c", str(file), "-o", str(folder / "kernels.o"))
+    library = folder / "kernels.so"
+    compile_cpp("-shared", "-Wl,-Bsymbolic", str(folder / "kernels.o"), str(_runtime()), "-o", str(library))
+    return library
+
+
+def compile_cpp(*arguments: str) -> None:
+    """Runs the C++ compiler with ``arguments``."""
+    done = subprocess.run(("g++", *arguments), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stderr[-4000:]}"
 
 
 def _aligned(array: NDArray[Any]) -> NDArray[Any]:
@@ -81,35 +105,34 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 @cache
 def _runtime() -> Path:
     runtime = Path(_folder().name) / "runtime.o"
-    _compile(*COMPILER, "-c", str(HERE / "runtime.cc"), "-o", str(runtime))
+    compile_cpp(*OPTIONS, "-c", str(HERE / "runtime.cc"), "-o", str(runtime))
     return runtime
 
 
 @cache
-def _library(source: str, kernel: str, dynamic_shared: int) -> ctypes.CDLL:
+def _library(source: str) -> ctypes.CDLL:
     """Compiled once a session."""
-    stem = Path(_folder().name) / hashlib.sha256(f"{kernel} {dynamic_shared} {source}".encode()).hexdigest()[:16]
-    stem.with_suffix(".cc").write_text(_translation_unit(source, kernel, dynamic_shared))
-    _compile(*COMPILER, *INSTRUMENTED, "-c", f"{stem}.cc", "-o", f"{stem}.o")
-    _compile("g++", "-shared", "-Wl,-Bsymbolic", f"{stem}.o", str(_runtime()), "-o", f"{stem}.so")
-    library = ctypes.CDLL(f"{stem}.so")
+    folder = Path(_folder().name) / hashlib.sha256(source.encode()).hexdigest()[:16]
+    folder.mkdir()
+    library = ctypes.CDLL(str(build(source, folder)))
     library.emulated_run.restype = ctypes.c_char_p
     return library
 
 
-def _translation_unit(source: str, kernel: str, dynamic_shared: int) -> str:
+def _translation_unit(source: str) -> str:
     source = re.sub(r"#include\s*<(cuda|mma|cuda_runtime)\.h>", "", without_inline_ptx(source))
-    source = _DYNAMIC.sub(rf"__shared__ __align__(128) unsigned char \1[{max(dynamic_shared, 1)}];", source)
-    parameters = next(match.group(2) for match in _KERNEL.finditer(source) if match.group(1) == kernel)
-    types = [re.sub(r"__restrict__\s*\w+$|\w+$", "", each.strip()).strip() for each in parameters.split(",")]
-    call = ", ".join(f"({kind})arguments[{index}]" for index, kind in enumerate(types))
-    return (
-        f'#include "cuda_on_cpu.h"\n{source}\n'
-        f'extern "C" __attribute__((no_sanitize("thread"))) void emulated_kernel(void** arguments)'
-        f" {{ {kernel}({call}); }}\n"
-    )
+    # C++ wants what aligns a variable before what says where it lies.
+    source = re.sub(r"__shared__ (alignas\(\d+\))", r"\1 __shared__", source)
+    source = _DYNAMIC.sub(r"\1* const \2 = (\1*)emulated::dynamic_shared_memory();", source)
+    launchers = [
+        _LAUNCHER.format(name=name, arguments=", ".join(_arguments(parameters)))
+        for name, parameters in _KERNEL.findall(source)
+    ]
+    assert launchers, "no kernel"
+    return f'#include "cuda_on_cpu.h"\n{source}{"".join(launchers)}'
 
 
-def _compile(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr[-4000:]}"
+def _arguments(parameters: str) -> list[str]:
+    """Each parameter, of the type that its declaration names, from the array of pointers to them."""
+    types = [re.sub(r"\s*__restrict__\s*\w+$|\s*\b\w+$", "", each.strip()) for each in parameters.split(",")]
+    return [f"*({kind}*)parameters[{index}]" for index, kind in enumerate(types)]

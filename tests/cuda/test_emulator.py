@@ -14,14 +14,18 @@ from .ptx import without_inline_ptx
 
 WARP = 32
 MMA = {
-    # shape -> rows, columns, depth, bits of a value, registers of a, of b, of c, suffix
-    "m8n8k16": (8, 8, 16, 8, 1, 1, 2, "s32.s8.s8.s32"),
-    "m16n8k16": (16, 8, 16, 8, 2, 1, 4, "s32.s8.s8.s32"),
-    "m16n8k32": (16, 8, 32, 8, 4, 2, 4, "s32.s8.s8.s32"),
-    "m8n8k32": (8, 8, 32, 4, 1, 1, 2, "s32.s4.s4.s32"),
-    "m16n8k64": (16, 8, 64, 4, 4, 2, 4, "s32.s4.s4.s32"),
-    "m8n8k128": (8, 8, 128, 1, 1, 1, 2, "s32.b1.b1.s32.and.popc"),
-    "m16n8k256": (16, 8, 256, 1, 4, 2, 4, "s32.b1.b1.s32.xor.popc"),
+    # instruction -> rows, columns, depth, bits of a value, registers of a, of b, of c
+    "m8n8k16.row.col.s32.s8.s8.s32": (8, 8, 16, 8, 1, 1, 2),
+    "m16n8k16.row.col.s32.s8.s8.s32": (16, 8, 16, 8, 2, 1, 4),
+    "m16n8k32.row.col.s32.s8.s8.s32": (16, 8, 32, 8, 4, 2, 4),
+    "m8n8k32.row.col.s32.s4.s4.s32": (8, 8, 32, 4, 1, 1, 2),
+    "m8n8k32.row.col.s32.s4.u4.s32": (8, 8, 32, 4, 1, 1, 2),
+    "m16n8k64.row.col.s32.s4.s4.s32": (16, 8, 64, 4, 4, 2, 4),
+    "m16n8k64.row.col.s32.s4.u4.s32": (16, 8, 64, 4, 4, 2, 4),
+    "m8n8k128.row.col.s32.b1.b1.s32.and.popc": (8, 8, 128, 1, 1, 1, 2),
+    "m8n8k128.row.col.s32.b1.b1.s32.xor.popc": (8, 8, 128, 1, 1, 1, 2),
+    "m16n8k128.row.col.s32.b1.b1.s32.xor.popc": (16, 8, 128, 1, 2, 1, 4),
+    "m16n8k256.row.col.s32.b1.b1.s32.xor.popc": (16, 8, 256, 1, 4, 2, 4),
 }
 
 
@@ -52,12 +56,16 @@ def packed(fragments: NDArray[Any], bits: int) -> NDArray[np.uint32]:
     return (fields << (np.arange(each) * bits)).sum(axis=2).astype(np.uint32)
 
 
-@pytest.mark.parametrize("shape", MMA)
-def test_mma(shape: str) -> None:
-    rows, columns, depth, bits, of_a, of_b, of_c, suffix = MMA[shape]
+@pytest.mark.parametrize("instruction", MMA)
+def test_mma(instruction: str) -> None:
+    rows, columns, depth, bits, of_a, of_b, of_c = MMA[instruction]
     random = np.random.default_rng(depth)
-    low, high = (0, 2) if bits == 1 else (-(2 ** (bits - 1)), 2 ** (bits - 1))
-    a, b = random.integers(low, high, (rows, depth)), random.integers(low, high, (depth, columns))
+    low = 0 if bits == 1 else -(2 ** (bits - 1))
+    lowest = 0 if f".u{bits}" in instruction else low
+    a, b = (
+        random.integers(low, low + 2**bits, (rows, depth)),
+        random.integers(lowest, lowest + 2**bits, (depth, columns)),
+    )
     c = random.integers(-(2**20), 2**20, (rows, columns))
     registers = []
     for name, matrix, count, width in (("a", a, of_a, bits), ("b", b, of_b, bits), ("c", c, of_c, 32)):
@@ -76,13 +84,13 @@ def test_mma(shape: str) -> None:
     inputs = ", ".join(
         f'"r"({name}[lane * {n} + {i}])' for name, n in (("a", of_a), ("b", of_b), ("c", of_c)) for i in range(n)
     )
-    text = f"mma.sync.aligned.{shape}.row.col.{suffix} " + ", ".join(f"{{{each}}}" for each in places) + ";"
+    text = f"mma.sync.aligned.{instruction} " + ", ".join(f"{{{each}}}" for each in places) + ";"
     source = kernel(
         "unsigned* a, unsigned* b, unsigned* c, int* d",
         f'int lane = threadIdx.x;\nasm volatile("{text}" : {outputs} : {inputs});',
     )
     run(source, "k", launch(), [*registers, d])
-    products = (a[:, :, None] ^ b[None]).sum(axis=1) if "xor" in suffix else a @ b
+    products = (a[:, :, None] ^ b[None]).sum(axis=1) if "xor" in instruction else a @ b
     for lane in range(WARP):
         for index in range(of_c):
             row, column = element("c", lane, index, rows, 32)
@@ -176,9 +184,9 @@ def test_cp_async(read: int, last: int | None) -> None:
         (REVERSED.format(barrier="if (threadIdx.x < 40) __syncthreads();", index="threadIdx.x / 32"), "race"),
         ("if (threadIdx.x < 40) { __shfl_sync(~0u, 1, 0); }", "deadlock"),
         (REVERSED.format(barrier="__syncthreads();", index="threadIdx.x + 1"), "out of bounds: the index 64"),
-        ("y[threadIdx.x + 1] = 1;", r"thread \(63, 0, 0\): out of bounds: writes 4 bytes .* argument 1"),
+        ("y[threadIdx.x + 1] = 1;", r"thread \(63, 0, 0\): out of bounds: writes 4 bytes .* array 1"),
         ("if (threadIdx.x == 0) *(int4*)(y + 1) = *(int4*)x;", "not aligned"),
-        ("y[0] = threadIdx.x;", "race: writes byte 0 of argument 1"),
+        ("y[0] = threadIdx.x;", "race: writes byte 0 of array 1"),
         (COPY.format(bytes=16, wait=""), "has not been waited for"),
     ],
     ids=[

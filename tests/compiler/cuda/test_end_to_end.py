@@ -1,7 +1,4 @@
-"""Whole models on a GPU that is this CPU: TVM's CUDA runtime, the artifact's host code and every kernel of it.
-
-Each runs twice, its threads in one order and in the other: what races between two barriers gives other bytes.
-"""
+"""Whole models on a GPU that is this CPU: TVM's CUDA runtime, the artifact's host code and every kernel of it."""
 
 from __future__ import annotations
 
@@ -22,10 +19,11 @@ from intbert.schedules import cuda
 from intbert.targets import get_target
 from numpy.typing import NDArray
 
+from ...cuda.emulation import build
+from ...cuda.fake_gpu import PAGE, FakeGpu, build_driver
 from ...models import inputs, tiny_model
 from ..low_bits import with_linears, with_split
 from ..test_mixed_lowering import mixed_model
-from .fake_gpu import PAGE, FakeGpu, build_driver, build_kernels
 
 TARGET = get_target("cuda-sm75")
 ROWS, LENGTH = 3, 6
@@ -68,16 +66,14 @@ class Compiled:
 
 def compiled(model: QuantizedModel, folder: Path) -> Compiled:
     artifact = compile_model(model, TARGET, lengths=LENGTHS, batches=BATCHES, output=folder / "artifact")
-    return Compiled(artifact, build_kernels(kernel_source(model, TARGET, lengths=LENGTHS, batches=BATCHES), folder))
+    return Compiled(artifact, build(kernel_source(model, TARGET, lengths=LENGTHS, batches=BATCHES), folder))
 
 
-def run(
-    model: QuantizedModel, each: Compiled, gpu: FakeGpu, folder: Path, backwards: bool = False
-) -> NDArray[np.generic]:
+def run(model: QuantizedModel, each: Compiled, gpu: FakeGpu, folder: Path) -> NDArray[np.generic]:
     tokens = inputs(model, ROWS, LENGTH, seed=7)
     np.savez(folder / "tokens.npz", ids=tokens.ids, mask=tokens.mask, types=tokens.types)
     arguments = (str(each.artifact), str(folder / "tokens.npz"), str(folder / "output.npy"))
-    gpu.run(RUN, *arguments, kernels=each.kernels, backwards=backwards)
+    gpu.run(RUN, *arguments, kernels=each.kernels)
     return np.load(folder / "output.npy")
 
 
@@ -111,26 +107,25 @@ def plain_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("plain_only")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_the_oracles_bytes(make: Callable[[], QuantizedModel], driver: Path, tmp_path: Path):
-    assert_oracles_bytes(make(), driver, tmp_path, orders=(False, True))
+    assert_oracles_bytes(make(), driver, tmp_path)
 
 
 @pytest.mark.usefixtures("plain_only")
 def test_a_real_model(minilm: QuantizedModel, driver: Path, tmp_path: Path):
     """all-MiniLM-L6-v2: its channels are whole blocks of threads, which the tiny models' are not."""
-    assert_oracles_bytes(minilm, driver, tmp_path, orders=(True,))
+    assert_oracles_bytes(minilm, driver, tmp_path)
 
 
-def assert_oracles_bytes(model: QuantizedModel, driver: Path, tmp_path: Path, orders: tuple[bool, ...]) -> None:
+def assert_oracles_bytes(model: QuantizedModel, driver: Path, tmp_path: Path) -> None:
     each = compiled(model, tmp_path)
     tokens = inputs(model, ROWS, LENGTH, seed=7)
     expected = oracle.run(model, tokens.ids, tokens.mask, tokens.types)
-    for backwards in orders:
-        result = run(model, each, FakeGpu(driver), tmp_path, backwards)
-        assert result.shape == expected.shape
-        counts = tokens.mask == 1 if expected.ndim == 3 else np.ones(ROWS, bool)
-        stored = expected.astype(result.dtype)
-        assert np.array_equal(stored, expected), "the output's type does not hold the oracle's values"
-        assert result[counts].tobytes() == stored[counts].tobytes()
+    result = run(model, each, FakeGpu(driver), tmp_path)
+    assert result.shape == expected.shape
+    counts = tokens.mask == 1 if expected.ndim == 3 else np.ones(ROWS, bool)
+    stored = expected.astype(result.dtype)
+    assert np.array_equal(stored, expected), "the output's type does not hold the oracle's values"
+    assert result[counts].tobytes() == stored[counts].tobytes()
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <iterator>
+#include <map>
 #include <vector>
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
 
 LaunchState emulated_launch;
-extern "C" void emulated_kernel(void** arguments);
 // The linker's bounds of the section that holds all __shared__ arrays; absent where a kernel has none.
 extern "C" __attribute__((weak)) unsigned char __start_emulated_shared[];
 extern "C" __attribute__((weak)) unsigned char __stop_emulated_shared[];
@@ -74,7 +75,11 @@ void prepare(Context& context, unsigned char* stack, size_t bytes, void (*entry)
 #endif
 
 constexpr size_t kStackBytes = 1 << 16;
-constexpr int kNobody = -1, kMany = -2;
+constexpr size_t kDynamicBytes = 232448;  // what a block may have at most: sm_90 and sm_110
+constexpr int kNobody = 0, kMany = -1;
+
+// What `extern __shared__` arrays name; a launch says how much of it there is.
+alignas(128) unsigned char dynamic_shared[kDynamicBytes];
 
 struct Copy {
   unsigned char* target;
@@ -99,7 +104,7 @@ struct Warp {
   alignas(16) unsigned char out[kWarp][kExchangeBytes];
 };
 
-// Of one byte. Epochs count the block's barriers, warp epochs those of a warp; zero: never.
+// Of one byte. Epochs count barriers, warp epochs those of a warp in one block; zero: never. Threads count from one.
 struct Shadow {
   uint64_t write_epoch, read_epoch, write_warp_epoch, read_warp_epoch;
   int writer, reader;
@@ -107,24 +112,51 @@ struct Shadow {
   bool pending;  // a cp.async that nobody has waited for
 };
 
-struct Buffer {
-  const char* name;
+// Memory and its shadow, which takes pages of the machine only where it is written.
+class Buffer {
+ public:
   unsigned char *start, *stop;
-  std::vector<Shadow> shadow;
+  bool shared;
+  char name[32];
 
+  Buffer(unsigned char* start, size_t bytes, bool shared, const char* format, ...)
+      : start(start), stop(start + bytes), shared(shared) {
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+  }
+  Buffer(const Buffer&) = delete;
+  ~Buffer() {
+    if (shadow_) munmap(shadow_, size() * sizeof(Shadow));
+  }
+  size_t size() const { return stop - start; }
   bool holds(const unsigned char* byte) const { return byte >= start && byte < stop; }
+  Shadow& shadow(const unsigned char* byte) {
+    if (!shadow_) {
+      void* pages = mmap(nullptr, size() * sizeof(Shadow), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (pages == MAP_FAILED) std::abort();
+      shadow_ = static_cast<Shadow*>(pages);
+    }
+    return shadow_[byte - start];
+  }
+
+ private:
+  Shadow* shadow_ = nullptr;
 };
 
 Context main_context;
 std::vector<Thread> threads;
 std::vector<Warp> warps;
-std::vector<Buffer> buffers;  // the first one is shared memory
+std::map<const unsigned char*, Buffer> buffers;  // by where they start
 unsigned char *stack_start, *stack_stop;
 unsigned current, live, at_barrier, barrier_generation;
 int block_number;
 uint64_t epoch, block_epoch;
 uint64_t progress;
-void** kernel_arguments;
+void (*kernel)(void**);
+void** kernel_parameters;
 const char* kernel_name;
 char message[1024];
 bool failed;
@@ -133,7 +165,7 @@ bool combining;  // what a warp operation computes is instrumented too, but of t
 void yield() { switch_context(threads[current].context, main_context); }
 
 void entry() {
-  emulated_kernel(kernel_arguments);
+  kernel(kernel_parameters);
   Thread& thread = threads[current];
   if (!thread.open.empty() || !thread.groups.empty()) emulated::fail("ends while its cp.async copies are pending");
   thread.done = true;
@@ -146,16 +178,18 @@ void describe(const Buffer& buffer, const unsigned char* byte, char* text, size_
   std::snprintf(text, size, "byte %td of %s (%td bytes)", byte - buffer.start, buffer.name, buffer.stop - buffer.start);
 }
 
+int number(unsigned thread) { return static_cast<int>(thread) + 1; }
+
 // Whether an earlier access of another thread is ordered before this one by a barrier.
 bool unordered(int other, uint64_t then, uint64_t warp_then) {
-  if (other == kNobody || other == static_cast<int>(current) || then != epoch) return false;
-  bool same_warp = other >= 0 && static_cast<unsigned>(other) / kWarp == current / kWarp;
+  if (other == kNobody || other == number(current) || then != epoch) return false;
+  bool same_warp = other != kMany && static_cast<unsigned>(other - 1) / kWarp == current / kWarp;
   return !(same_warp && warp_then < warps[current / kWarp].epoch);
 }
 
 void check_byte(Buffer& buffer, unsigned char* byte, bool write) {
-  Shadow& shadow = buffer.shadow[byte - buffer.start];
-  bool shared = &buffer == &buffers[0];
+  Shadow& shadow = buffer.shadow(byte);
+  bool shared = buffer.shared;
   uint64_t warp_epoch = warps[current / kWarp].epoch;
   char where[256];
   if (shadow.pending) {
@@ -166,12 +200,12 @@ void check_byte(Buffer& buffer, unsigned char* byte, bool write) {
   bool race = of_block && unordered(shadow.writer, shadow.write_epoch, shadow.write_warp_epoch);
   if (!shared && shadow.writer != kNobody && !of_block) {
     describe(buffer, byte, where, sizeof where);
-    emulated::fail("%s %s, which block %d has written", write ? "writes" : "reads", where, shadow.block);
+    emulated::fail("%s %s, which block %d has written", write ? "writes" : "reads", where, shadow.block - 1);
   }
   if (race) {
     describe(buffer, byte, where, sizeof where);
     emulated::fail("race: %s %s, which thread %d has written since the last barrier", write ? "writes" : "reads", where,
-                   shadow.writer);
+                   shadow.writer - 1);
   }
   if (!write) {
     if (shared && shadow.write_epoch < block_epoch) {
@@ -180,7 +214,7 @@ void check_byte(Buffer& buffer, unsigned char* byte, bool write) {
     }
     if (!shared) return;
     bool ordered = shadow.read_epoch != epoch || !unordered(shadow.reader, shadow.read_epoch, shadow.read_warp_epoch);
-    shadow.reader = ordered ? static_cast<int>(current) : kMany;
+    shadow.reader = ordered ? number(current) : kMany;
     shadow.read_epoch = epoch;
     shadow.read_warp_epoch = warp_epoch;
     return;
@@ -188,9 +222,9 @@ void check_byte(Buffer& buffer, unsigned char* byte, bool write) {
   if (shared && unordered(shadow.reader, shadow.read_epoch, shadow.read_warp_epoch)) {
     describe(buffer, byte, where, sizeof where);
     if (shadow.reader == kMany) emulated::fail("race: writes %s, which others have read since the last barrier", where);
-    emulated::fail("race: writes %s, which thread %d has read since the last barrier", where, shadow.reader);
+    emulated::fail("race: writes %s, which thread %d has read since the last barrier", where, shadow.reader - 1);
   }
-  shadow.writer = static_cast<int>(current);
+  shadow.writer = number(current);
   shadow.write_epoch = epoch;
   shadow.write_warp_epoch = warp_epoch;
   shadow.block = block_number;
@@ -206,26 +240,29 @@ void check(const void* address, size_t bytes, bool write) {
   }
   auto* state = reinterpret_cast<unsigned char*>(&emulated_launch);
   if (byte >= state && byte < state + sizeof emulated_launch) return;
-  for (Buffer& buffer : buffers) {
-    if (!buffer.holds(byte)) continue;
-    if (byte + bytes > buffer.stop) break;
-    if (reinterpret_cast<uintptr_t>(byte) % (bytes <= 16 ? bytes : 1)) {
-      emulated::fail("accesses %zu bytes at byte %td of %s, which is not aligned", bytes, byte - buffer.start, buffer.name);
-    }
-    for (size_t i = 0; i < bytes; ++i) check_byte(buffer, byte + i, write);
-    return;
+  auto next = buffers.upper_bound(byte);
+  if (next == buffers.begin()) emulated::fail("out of bounds: %s %zu bytes before any buffer", write ? "writes" : "reads", bytes);
+  Buffer& buffer = std::prev(next)->second;
+  if (!buffer.holds(byte) || byte + bytes > buffer.stop) {
+    emulated::fail("out of bounds: %s %zu bytes at byte %td after the start of %s, which has %zu", write ? "writes" : "reads",
+                   bytes, byte - buffer.start, buffer.name, buffer.size());
   }
-  const Buffer* nearest = nullptr;
-  for (const Buffer& buffer : buffers) {
-    if (buffer.start <= byte && (nearest == nullptr || nearest->start < buffer.start)) nearest = &buffer;
+  if (reinterpret_cast<uintptr_t>(byte) % (bytes <= 16 ? bytes : 1)) {
+    emulated::fail("accesses %zu bytes at byte %td of %s, which is not aligned", bytes, byte - buffer.start, buffer.name);
   }
-  if (nearest == nullptr) emulated::fail("out of bounds: %s %zu bytes before any buffer", write ? "writes" : "reads", bytes);
-  emulated::fail("out of bounds: %s %zu bytes at byte %td after the start of %s, which has %td", write ? "writes" : "reads",
-                 bytes, byte - nearest->start, nearest->name, nearest->stop - nearest->start);
+  for (size_t i = 0; i < bytes; ++i) check_byte(buffer, byte + i, write);
+}
+
+Buffer* shared_buffer(const unsigned char* byte) {
+  auto next = buffers.upper_bound(byte);
+  if (next == buffers.begin()) return nullptr;
+  Buffer& buffer = std::prev(next)->second;
+  return buffer.shared && buffer.holds(byte) ? &buffer : nullptr;
 }
 
 void set_pending(const Copy& copy, bool pending) {
-  for (unsigned i = 0; i < copy.bytes; ++i) buffers[0].shadow[copy.target - buffers[0].start + i].pending = pending;
+  Buffer& buffer = *shared_buffer(copy.target);
+  for (unsigned i = 0; i < copy.bytes; ++i) buffer.shadow(copy.target + i).pending = pending;
 }
 
 void land(const std::vector<Copy>& group) {
@@ -238,6 +275,7 @@ void land(const std::vector<Copy>& group) {
 }
 
 void run_block() {
+  ++block_number;
   ++epoch;
   block_epoch = epoch;
   live = static_cast<unsigned>(threads.size());
@@ -263,8 +301,8 @@ void run_block() {
     }
     if (any && !failed && progress == before) {
       std::snprintf(message, sizeof message,
-                    "%s, block %d: deadlock: %u of %zu threads wait at __syncthreads, and the others do not come", kernel_name,
-                    block_number, at_barrier, threads.size());
+                    "%s, block (%u, %u, %u): deadlock: %u of %zu threads wait at __syncthreads, and the others do not come",
+                    kernel_name, emulated_launch.blockIdx.x, emulated_launch.blockIdx.y, emulated_launch.blockIdx.z, at_barrier, threads.size());
       failed = true;
     }
   }
@@ -334,10 +372,12 @@ void warp_collective(const char* operation, const void* in, unsigned in_bytes, v
   std::memcpy(out, warp.out[own], out_bytes);
 }
 
+// Static arrays are near the dynamic one: all of them are of one library.
 unsigned shared_address(const void* pointer) {
-  return static_cast<unsigned>(static_cast<const unsigned char*>(pointer) - buffers[0].start);
+  return static_cast<unsigned>(static_cast<const unsigned char*>(pointer) - dynamic_shared);
 }
-void* shared_pointer(unsigned address) { return buffers[0].start + static_cast<int>(address); }
+void* shared_pointer(unsigned address) { return dynamic_shared + static_cast<int>(address); }
+void* dynamic_shared_memory() { return dynamic_shared; }
 
 void async_copy(unsigned address, const void* source, unsigned bytes, unsigned source_bytes) {
   if (bytes != 4 && bytes != 8 && bytes != 16) fail("cp.async copies 4, 8 or 16 bytes, not %u", bytes);
@@ -347,7 +387,7 @@ void async_copy(unsigned address, const void* source, unsigned bytes, unsigned s
   if (source_bytes) {
     for (unsigned i = 0; i < source_bytes; ++i) check(static_cast<const unsigned char*>(source) + i, 1, false);
   }
-  if (!buffers[0].holds(target)) fail("cp.async writes to shared address %u, which is out of bounds", address);
+  if (!shared_buffer(target)) fail("cp.async writes to shared address %u, which is out of bounds", address);
   check(target, bytes, true);
   threads[current].open.push_back({target, static_cast<const unsigned char*>(source), bytes, source_bytes});
   set_pending(threads[current].open.back(), true);
@@ -398,25 +438,37 @@ extern "C" void __ubsan_handle_out_of_bounds(void*, uintptr_t index) {
 }
 extern "C" void __ubsan_handle_out_of_bounds_abort(void* data, uintptr_t index) { __ubsan_handle_out_of_bounds(data, index); }
 
-// Runs one launch; the message of the first error, or null.
-extern "C" const char* emulated_run(const char* kernel, const unsigned* grid, const unsigned* block, void** arguments,
-                                    const size_t* sizes, unsigned count) {
-  kernel_name = kernel;
-  kernel_arguments = arguments;
+namespace {
+void add(void* memory, size_t bytes, bool shared, const char* format, size_t number = 0) {
+  auto* start = static_cast<unsigned char*>(memory);
+  if (bytes) buffers.try_emplace(start, start, bytes, shared, format, number);
+}
+
+void run_grid(Index3 grid) {
+  for (unsigned z = 0; z < grid.z && !failed; ++z)
+    for (unsigned y = 0; y < grid.y && !failed; ++y)
+      for (unsigned x = 0; x < grid.x && !failed; ++x) {
+        emulated_launch.blockIdx = {x, y, z};
+        run_block();
+      }
+}
+}  // namespace
+
+// Runs one launch on global memory, the arrays of `sizes` bytes at `starts`; the message of the first error, or null.
+extern "C" const char* emulated_run(const char* name, void (*entry)(void**), const unsigned* grid, const unsigned* block,
+                                    unsigned dynamic_bytes, void** parameters, void** starts, const size_t* sizes,
+                                    unsigned count) {
+  kernel_name = name;
+  kernel = entry;
+  kernel_parameters = parameters;
   failed = false;
   emulated_launch.gridDim = {grid[0], grid[1], grid[2]};
   emulated_launch.blockDim = {block[0], block[1], block[2]};
+  if (dynamic_bytes > kDynamicBytes) return "more dynamic shared memory than any chip has";
   buffers.clear();
-  const Shadow fresh{0, 0, 0, 0, kNobody, kNobody, kNobody, false};
-  auto add = [&](const char* name, unsigned char* start, size_t bytes) {
-    buffers.push_back({name, start, start + bytes, std::vector<Shadow>(bytes, fresh)});
-  };
-  add("shared memory", __start_emulated_shared, __stop_emulated_shared - __start_emulated_shared);
-  static char names[64][32];
-  for (unsigned i = 0; i < count && i < 64; ++i) {
-    std::snprintf(names[i], sizeof names[i], "argument %u", i);
-    add(names[i], static_cast<unsigned char*>(arguments[i]), sizes[i]);
-  }
+  add(__start_emulated_shared, __stop_emulated_shared - __start_emulated_shared, true, "shared memory");
+  add(dynamic_shared, dynamic_bytes, true, "dynamic shared memory");
+  for (unsigned i = 0; i < count; ++i) add(starts[i], sizes[i], false, "array %zu", i);
   size_t size = size_t{block[0]} * block[1] * block[2];
   threads.assign(size, Thread{});
   warps.assign((size + kWarp - 1) / kWarp, Warp{});
@@ -430,12 +482,7 @@ extern "C" const char* emulated_run(const char* kernel, const unsigned* grid, co
   }
   epoch = 0;
   block_number = 0;
-  for (unsigned z = 0; z < grid[2] && !failed; ++z)
-    for (unsigned y = 0; y < grid[1] && !failed; ++y)
-      for (unsigned x = 0; x < grid[0] && !failed; ++x, ++block_number) {
-        emulated_launch.blockIdx = {x, y, z};
-        run_block();
-      }
+  run_grid(emulated_launch.gridDim);
   munmap(stacks, size * kStackBytes);
   return failed ? message : nullptr;
 }

@@ -33,6 +33,7 @@ unsigned lane();
 // Shared memory as the 32-bit addresses of PTX, and back.
 unsigned shared_address(const void* pointer);
 void* shared_pointer(unsigned address);
+void* dynamic_shared_memory();
 
 // cp.async: the copy lands when the thread waits for its group; until then the target must not be touched.
 void async_copy(unsigned address, const void* source, unsigned bytes, unsigned source_bytes);

@@ -1,7 +1,8 @@
 // A driver (libcuda.so.1) and a CUDA runtime (libcudart.so.13) whose GPU is the CPU: what TVM's CUDA runtime calls.
 //
-// A module's kernels are those of the library FAKE_GPU_KERNELS, whatever code is handed to it. The device's memory is
-// out of bounds for everybody but kernels and copies: host code that reads or writes it ends by SIGSEGV.
+// A module's kernels are those of the library FAKE_GPU_KERNELS, which has the emulator in it, whatever code is handed to
+// it. The device's memory is out of bounds for everybody but kernels and copies: host code that reads or writes it ends
+// by SIGSEGV.
 #include <dlfcn.h>
 #include <sys/mman.h>
 
@@ -10,6 +11,7 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <vector>
 
 using Status = int;
 struct Config {  // CUlaunchConfig
@@ -18,15 +20,23 @@ struct Config {  // CUlaunchConfig
   void* attributes;
   unsigned attribute_count;
 };
-using Launch = void (*)(const unsigned*, const unsigned*, bool, void**);
+using Run = const char* (*)(const char*, void (*)(void**), const unsigned*, const unsigned*, unsigned, void**, void**,
+                            const size_t*, unsigned);
+struct Function {
+  std::string name;
+  void (*entry)(void**);
+  Run run;
+};
 
 namespace {
 constexpr size_t PAGE = 4096;
-constexpr int FATBIN = 0xBA55ED50;
-std::map<char*, size_t> memory;
+constexpr int FATBIN = 0xBA55ED50, LAUNCH_FAILED = 719;
+std::map<void*, size_t> memory;  // what was asked for; whole pages are taken
+std::string what_failed;
 
+size_t pages(size_t size) { return (size + PAGE - 1) / PAGE * PAGE; }
 void protect(int protection) {
-  for (auto& [address, size] : memory) mprotect(address, size, protection);
+  for (auto& [address, size] : memory) mprotect(address, pages(size), protection);
 }
 struct Access {
   Access() { protect(PROT_READ | PROT_WRITE); }
@@ -44,7 +54,7 @@ Status cuDeviceGetAttribute(int* value, int attribute, int) {
 }
 Status cuDeviceGetName(char* name, int size, int) { return snprintf(name, size, "fake"), 0; }
 Status cuGetErrorName(Status, const char** text) { return *text = "an error of the fake driver", 0; }
-Status cuGetErrorString(Status, const char** text) { return *text = "an error of the fake driver", 0; }
+Status cuGetErrorString(Status, const char** text) { return *text = what_failed.c_str(), 0; }
 Status cuFuncSetAttribute(void*, int, int) { return 0; }
 Status cuTensorMapEncodeTiled(...) { return 801; }
 
@@ -58,31 +68,38 @@ Status cuModuleLoadData(void** module, const void* image) {
 }
 Status cuModuleUnload(void*) { return 0; }
 Status cuModuleGetFunction(void** function, void* module, const char* name) {
-  *function = dlsym(module, (std::string("launch_") + name).c_str());
-  return *function ? 0 : 500;
+  auto entry = reinterpret_cast<void (*)(void**)>(dlsym(module, (std::string("launch_") + name).c_str()));
+  if (!entry) return 500;
+  *function = new Function{name, entry, reinterpret_cast<Run>(dlsym(module, "emulated_run"))};
+  return 0;
 }
 Status cuLaunchKernelEx(const Config* config, void* function, void** parameters, void**) {
   Access access;
-  reinterpret_cast<Launch>(function)(config->grid, config->block, getenv("FAKE_GPU_BACKWARDS") != nullptr, parameters);
-  return 0;
+  auto& kernel = *static_cast<Function*>(function);
+  std::vector<void*> starts;
+  std::vector<size_t> sizes;
+  for (auto& [address, size] : memory) starts.push_back(address), sizes.push_back(size);
+  const char* failed = kernel.run(kernel.name.c_str(), kernel.entry, config->grid, config->block, config->shared_bytes,
+                                  parameters, starts.data(), sizes.data(), starts.size());
+  what_failed = failed ? failed : "";
+  return failed ? LAUNCH_FAILED : 0;
 }
 
 Status cudaMalloc(void** address, size_t size) {
   const char* limit = getenv("FAKE_GPU_BYTES");
   size_t used = 0;
-  for (auto& each : memory) used += each.second;
-  size = (size + PAGE - 1) / PAGE * PAGE;
-  if (limit && used + size > strtoull(limit, nullptr, 10)) return 2;  // cudaErrorMemoryAllocation
-  *address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  memset(*address, 0xA5, size);
-  memory[static_cast<char*>(*address)] = size;
+  for (auto& each : memory) used += pages(each.second);
+  if (limit && used + pages(size) > strtoull(limit, nullptr, 10)) return 2;  // cudaErrorMemoryAllocation
+  *address = mmap(nullptr, pages(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  memset(*address, 0xA5, pages(size));
+  memory[*address] = size;
   protect(PROT_NONE);
   return 0;
 }
 Status cudaFree(void* address) {
-  auto found = memory.find(static_cast<char*>(address));
+  auto found = memory.find(address);
   if (found == memory.end()) return address ? 1 : 0;
-  munmap(address, found->second);
+  munmap(address, pages(found->second));
   memory.erase(found);
   return 0;
 }
