@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (CUDA source)
 """The emulator of CUDA: every primitive against its definition, and every kind of error is found."""
 
 from __future__ import annotations
@@ -106,8 +105,8 @@ def test_ldmatrix(transposed: bool) -> None:
         "unsigned short* x, unsigned* y",
         "__shared__ __align__(16) unsigned short s[256]; int lane = threadIdx.x; unsigned r[4];\n"
         "for (int i = 0; i < 8; ++i) s[lane * 8 + i] = x[lane * 8 + i];\n__syncthreads();\n"
-        f'asm volatile("ldmatrix.sync.aligned.m8n8.x4{trans}.shared.b16 {{%0, %1, %2, %3}}, [%4];" : "=r"(r[0]), "=r"(r[1]), '
-        '"=r"(r[2]), "=r"(r[3]) : "r"((unsigned)__cvta_generic_to_shared(s + lane * 8)));\n'
+        f'asm volatile("ldmatrix.sync.aligned.m8n8.x4{trans}.shared.b16 {{%0, %1, %2, %3}}, [%4];" : '
+        '"=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"((unsigned)__cvta_generic_to_shared(s + lane * 8)));\n'
         "for (int i = 0; i < 4; ++i) y[lane * 4 + i] = r[i];",
     )
     run(source, "k", launch(), [matrices, out])
@@ -131,6 +130,41 @@ def test_wmma() -> None:
     np.testing.assert_array_equal(c, a.astype(np.int32) @ b.T.astype(np.int32) + 5)
 
 
+def test_wmma_as_instructions() -> None:
+    """Lines further apart than they are long; c and d are other registers."""
+    random = np.random.default_rng(3)
+    a, b = random.integers(-128, 128, (2, 16, 24)).astype(np.int8)
+    d = np.zeros((16, 16), np.int32)
+    shape, registers = "sync.aligned.{layout}.m16n16k16", "{%0, %1, %2, %3, %4, %5, %6, %7}"
+
+    def address(pointer: str) -> str:
+        return f'"r"((unsigned)__cvta_generic_to_shared({pointer}))'
+
+    def load(operand: str, layout: str) -> str:
+        text = f"wmma.load.{operand}.{shape.format(layout=layout)}.shared.s8 {{%0, %1}}, [%2], 24;"
+        outputs = f'"=r"(r{operand}[0]), "=r"(r{operand}[1])'
+        return f'asm volatile("{text}" : {outputs} : {address("s" + operand)});\n'
+
+    sums = ", ".join(f'"=r"(z[{index}])' for index in range(8))
+    stored = ", ".join(f"%{index}" for index in range(1, 9))
+    source = kernel(
+        "signed char* a, signed char* b, int* d",
+        "__shared__ __align__(32) signed char sa[16 * 24], sb[16 * 24]; __shared__ __align__(32) int sd[256];\n"
+        "int lane = threadIdx.x, ra[2], rb[2], c = 5, z[8];\n"
+        "for (int i = lane; i < 16 * 24; i += 32) { sa[i] = a[i]; sb[i] = b[i]; }\n__syncthreads();\n"
+        + load("a", "row")
+        + load("b", "col")
+        + f'asm volatile("wmma.mma.{shape.format(layout="row.col")}.s32.s8.s8.s32 {registers}, '
+        f'{{%8, %9}}, {{%10, %11}}, {{{", ".join(["%12"] * 8)}}};" : {sums} : '
+        '"r"(ra[0]), "r"(ra[1]), "r"(rb[0]), "r"(rb[1]), "r"(c));\n'
+        f'asm volatile("wmma.store.d.{shape.format(layout="row")}.shared.s32 [%0], {{{stored}}}, 16;" : : '
+        f"{address('sd')}, {sums.replace('=', '')});\n__syncthreads();\n"
+        "for (int i = lane; i < 256; i += 32) d[i] = sd[i];",
+    )
+    run(source, "k", launch(), [a, b, d])
+    np.testing.assert_array_equal(d, a[:, :16].astype(np.int32) @ b[:, :16].T.astype(np.int32) + 5)
+
+
 def test_dp4a_and_shuffles() -> None:
     x = np.random.default_rng(2).integers(-128, 128, (WARP, 8)).astype(np.int8)
     y = np.zeros((WARP, 4), np.int32)
@@ -149,7 +183,8 @@ def test_dp4a_and_shuffles() -> None:
 
 REVERSED = "__shared__ int s[64]; s[threadIdx.x] = x[threadIdx.x];\n{barrier}\ny[threadIdx.x] = s[{index}];"
 COPY = """__shared__ __align__(16) int s[256]; int t = threadIdx.x;
-asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" : : "r"((unsigned)__cvta_generic_to_shared(s + t * 4)), "l"(x + t * 4), "r"({bytes}));
+asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" : :
+             "r"((unsigned)__cvta_generic_to_shared(s + t * 4)), "l"(x + t * 4), "r"({bytes}));
 asm volatile("cp.async.commit_group;" : :);
 {wait}
 __syncthreads();
@@ -175,7 +210,10 @@ def test_cp_async(read: int, last: int | None) -> None:
     [
         (REVERSED.format(barrier="", index="threadIdx.x ^ 1"), "has not written"),
         (REVERSED.format(barrier="", index="threadIdx.x & 62"), r"thread \(1, 0, 0\): race: reads byte 0 of shared"),
-        ("__shared__ int s[1]; s[0] = threadIdx.x; y[threadIdx.x] = s[0];", r"thread \(1, 0, 0\): race: writes byte 0 .* thread 0 has written"),
+        (
+            "__shared__ int s[1]; s[0] = threadIdx.x; y[threadIdx.x] = s[0];",
+            r"thread \(1, 0, 0\): race: writes byte 0 .* thread 0 has written",
+        ),
         (
             REVERSED.format(barrier="__syncthreads();", index="0") + "if (threadIdx.x == 0) s[0] = 7;\n"
             "__syncthreads(); x[threadIdx.x] = s[0];",
@@ -190,8 +228,8 @@ def test_cp_async(read: int, last: int | None) -> None:
         (COPY.format(bytes=16, wait=""), "has not been waited for"),
     ],
     ids=[
-        "uninitialized", "missing-barrier", "two-writers", "write-after-read", "partial-barrier", "partial-warp", "shared-bounds",
-        "global-bounds", "alignment", "global-race", "missing-wait",
+        "uninitialized", "missing-barrier", "two-writers", "write-after-read", "partial-barrier", "partial-warp",
+        "shared-bounds", "global-bounds", "alignment", "global-race", "missing-wait",
     ],
 )  # fmt: skip
 def test_errors_are_found(body: str, message: str) -> None:

@@ -63,7 +63,20 @@ static inline int __dp4a(int a, int b, int c) {
   return static_cast<int>(sum);
 }
 
+// Bytes of y:x, each chosen by the low three bits of a nibble of the selector; the sign of a byte is not replicated.
+static inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
+  uint64_t bytes = uint64_t{y} << 32 | x;
+  unsigned result = 0;
+  for (int i = 0; i < 4; ++i) result |= static_cast<unsigned>(bytes >> 8 * (selector >> 4 * i & 7) & 255) << 8 * i;
+  return result;
+}
+
 namespace emulated {
+static inline void ballot(const unsigned char (*in)[kExchangeBytes], unsigned char (*out)[kExchangeBytes]) {
+  unsigned votes = 0;
+  for (unsigned lane = 0; lane < kWarp; ++lane) votes |= unsigned{in[lane][0]} << lane;
+  for (unsigned lane = 0; lane < kWarp; ++lane) std::memcpy(out[lane], &votes, sizeof votes);
+}
 struct Shuffle {
   uint64_t value;
   int lane;
@@ -88,6 +101,13 @@ template <class T> T shuffled(const char* name, unsigned mask, T value, unsigned
 }
 }  // namespace emulated
 
+static inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  if (mask != ~0u) emulated::fail("__ballot_sync of a part of a warp is not emulated");
+  unsigned char vote = predicate != 0;
+  unsigned votes;
+  emulated::warp_collective("__ballot_sync", &vote, sizeof vote, &votes, sizeof votes, emulated::ballot);
+  return votes;
+}
 template <class T> T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
   return emulated::shuffled("__shfl_sync", mask, value, static_cast<unsigned>(source) % 32, width);
 }

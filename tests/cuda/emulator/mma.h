@@ -15,17 +15,20 @@ static inline unsigned word_of(Lanes in, unsigned lane, unsigned index) {
   return word;
 }
 
-struct SignedProducts {  // of 8-bit or 4-bit values
+template <class Left, class Right> struct ProductsOf {  // of 8-bit or 4-bit values: int where signed, else unsigned
   template <int kBits> static unsigned dot(unsigned a, unsigned b) {
     unsigned sum = 0;
     for (int bit = 0; bit < 32; bit += kBits) {
-      int left = static_cast<int>(a << (32 - kBits - bit)) >> (32 - kBits);
-      int right = static_cast<int>(b << (32 - kBits - bit)) >> (32 - kBits);
-      sum += static_cast<unsigned>(left * right);
+      Left left = static_cast<Left>(a << (32 - kBits - bit)) >> (32 - kBits);
+      Right right = static_cast<Right>(b << (32 - kBits - bit)) >> (32 - kBits);
+      sum += static_cast<unsigned>(left) * static_cast<unsigned>(right);
     }
     return sum;
   }
 };
+using SignedProducts = ProductsOf<int, int>;
+using MixedProducts = ProductsOf<int, unsigned>;
+using UnsignedBySigned = ProductsOf<unsigned, int>;
 struct CommonBits {
   template <int> static unsigned dot(unsigned a, unsigned b) { return static_cast<unsigned>(__builtin_popcount(a & b)); }
 };
@@ -115,13 +118,18 @@ template <class... Registers> void gather(unsigned* to, Registers... from) {
     d0 = static_cast<D>(out[0]), d1 = static_cast<D>(out[1]), d2 = static_cast<D>(out[2]), d3 = static_cast<D>(out[3]); \
   }
 MMA_8(mma_sync_aligned_m8n8k16_row_col_s32_s8_s8_s32, 1, 8, SignedProducts)
+MMA_8(mma_sync_aligned_m8n8k16_row_col_s32_u8_s8_s32, 1, 8, UnsignedBySigned)
 MMA_8(mma_sync_aligned_m8n8k32_row_col_s32_s4_s4_s32, 1, 4, SignedProducts)
+MMA_8(mma_sync_aligned_m8n8k32_row_col_s32_s4_u4_s32, 1, 4, MixedProducts)
 MMA_8(mma_sync_aligned_m8n8k128_row_col_s32_b1_b1_s32_xor_popc, 1, 1, DifferentBits)
 MMA_8(mma_sync_aligned_m8n8k128_row_col_s32_b1_b1_s32_and_popc, 1, 1, CommonBits)
 MMA_16_SHALLOW(mma_sync_aligned_m16n8k16_row_col_s32_s8_s8_s32, 8, SignedProducts)
 MMA_16_SHALLOW(mma_sync_aligned_m16n8k32_row_col_s32_s4_s4_s32, 4, SignedProducts)
+MMA_16_SHALLOW(mma_sync_aligned_m16n8k128_row_col_s32_b1_b1_s32_xor_popc, 1, DifferentBits)
 MMA_16_DEEP(mma_sync_aligned_m16n8k32_row_col_s32_s8_s8_s32, 8, SignedProducts)
+MMA_16_DEEP(mma_sync_aligned_m16n8k32_row_col_s32_u8_s8_s32, 8, UnsignedBySigned)
 MMA_16_DEEP(mma_sync_aligned_m16n8k64_row_col_s32_s4_s4_s32, 4, SignedProducts)
+MMA_16_DEEP(mma_sync_aligned_m16n8k64_row_col_s32_s4_u4_s32, 4, MixedProducts)
 MMA_16_DEEP(mma_sync_aligned_m16n8k256_row_col_s32_b1_b1_s32_xor_popc, 1, DifferentBits)
 MMA_16_DEEP(mma_sync_aligned_m16n8k256_row_col_s32_b1_b1_s32_and_popc, 1, CommonBits)
 #undef MMA_8
@@ -248,3 +256,50 @@ void mma_sync(fragment<accumulator, M, N, K, C>& d, const fragment<matrix_a, M, 
 }
 }  // namespace wmma
 }  // namespace nvcuda
+
+// The same as instructions, whose fragments are registers.
+namespace emulated {
+
+template <class Use, class Layout> nvcuda::wmma::fragment<Use, 16, 16, 16, signed char, Layout> loaded(
+    const char* name, unsigned address, unsigned stride) {
+  if (address % 8 || stride % 8) fail("%s reads rows at shared address %u, %u apart: no multiples of 8", name, address, stride);
+  nvcuda::wmma::fragment<Use, 16, 16, 16, signed char, Layout> fragment;
+  load_matrix_sync(fragment, static_cast<const signed char*>(shared_pointer(address)), stride);
+  return fragment;
+}
+
+}  // namespace emulated
+
+#define WMMA_LOAD(operand, layout)                                                                       \
+  template <class R>                                                                                     \
+  void wmma_load_##operand##_sync_aligned_##layout##_m16n16k16_shared_s8(R& r0, R& r1, unsigned address, unsigned stride) { \
+    auto fragment = emulated::loaded<nvcuda::wmma::matrix_##operand, nvcuda::wmma::layout##_major>(      \
+        "wmma.load." #operand, address, stride);                                                         \
+    std::memcpy(&r0, fragment.x, 4);                                                                     \
+    std::memcpy(&r1, fragment.x + 4, 4);                                                                 \
+  }
+WMMA_LOAD(a, row)
+WMMA_LOAD(b, col)
+#undef WMMA_LOAD
+
+template <class D>
+void wmma_mma_sync_aligned_row_col_m16n16k16_s32_s8_s8_s32(D& d0, D& d1, D& d2, D& d3, D& d4, D& d5, D& d6, D& d7,
+                                                           unsigned a0, unsigned a1, unsigned b0, unsigned b1, int c0, int c1,
+                                                           int c2, int c3, int c4, int c5, int c6, int c7) {
+  using namespace nvcuda::wmma;
+  fragment<matrix_a, 16, 16, 16, signed char, row_major> a;
+  fragment<matrix_b, 16, 16, 16, signed char, col_major> b;
+  fragment<accumulator, 16, 16, 16, int> c{{c0, c1, c2, c3, c4, c5, c6, c7}}, d;
+  std::memcpy(a.x, &a0, 4), std::memcpy(a.x + 4, &a1, 4);
+  std::memcpy(b.x, &b0, 4), std::memcpy(b.x + 4, &b1, 4);
+  mma_sync(d, a, b, c);
+  d0 = d.x[0], d1 = d.x[1], d2 = d.x[2], d3 = d.x[3], d4 = d.x[4], d5 = d.x[5], d6 = d.x[6], d7 = d.x[7];
+}
+
+static inline void wmma_store_d_sync_aligned_row_m16n16k16_shared_s32(unsigned address, int d0, int d1, int d2, int d3, int d4,
+                                                                      int d5, int d6, int d7, unsigned stride) {
+  using namespace nvcuda::wmma;
+  if (address % 32 || stride % 8) emulated::fail("wmma.store.d writes rows at shared address %u, %u apart", address, stride);
+  fragment<accumulator, 16, 16, 16, int> d{{d0, d1, d2, d3, d4, d5, d6, d7}};
+  store_matrix_sync(static_cast<int*>(emulated::shared_pointer(address)), d, stride, mem_row_major);
+}

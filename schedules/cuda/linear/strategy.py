@@ -6,7 +6,8 @@ are a device function that all threads of the block call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,57 +15,76 @@ from typing import Any
 from tvm import tirx
 from tvm.s_tir import SBlock, SBlockRealize, Schedule
 
-from ..layout import ROW_MAJOR
-from ..linear.workload import LinearWorkload
-from ..rewrite import with_body_of_block, with_body_of_loop
-from ..strategy import Sketch, Strategy, not_a_multiple
+from ...layout import ROW_MAJOR
+from ...linear.workload import LinearWorkload
+from ...rewrite import with_body_of_block, with_body_of_loop
+from ...strategy import Sketch, Strategy, not_a_multiple
 from .warp_tile import PIECE, Multiplication, WarpTile, function_name, function_source
 
 TILES = tuple(
-    WarpTile(warps, steps, stages)
-    for warps, steps, stages in (
-        ((2, 2), (4, 8), 3),
-        ((2, 2), (2, 8), 3),
-        ((2, 2), (2, 4), 3),
-        ((1, 4), (2, 4), 3),
-        ((1, 4), (1, 4), 3),
-        ((1, 4), (1, 2), 3),
+    WarpTile(warps, steps, 3)
+    for warps, steps in (
+        ((2, 2), (4, 8)),
+        ((2, 2), (2, 8)),
+        ((2, 2), (2, 4)),
+        ((1, 2), (2, 4)),
+        ((1, 2), (2, 2)),
+        ((1, 2), (1, 4)),
+        ((1, 2), (1, 2)),
     )
 )
 """From the largest to the smallest."""
 ENOUGH_BLOCKS = 32
-"""A smaller tile is taken where a larger one would leave fewer blocks than this."""
+"""A smaller tile is taken where a larger one would leave fewer blocks than this, or where half of its rows suffice."""
 
 
 @dataclass(frozen=True)
-class WarpTileLinear(Strategy[LinearWorkload]):
-    """Sums in the registers of warps; ``features``: what the multiplication needs of the chip."""
+class DeviceFunction:
+    """CUDA source of a function that leaves a block's sums in registers; its arguments: see :func:`function_name`."""
 
-    multiplication: Multiplication
+    name: str
+    source: str
+
+
+class TileLinear(Strategy[LinearWorkload]):
+    """Sums in the registers of warps, by a device function."""
+
     features: tuple[str, ...]
+    """What the device function needs of the chip."""
 
-    @property
-    def name(self) -> str:
-        return self.multiplication.name
+    @abstractmethod
+    def device_function(self, tile: WarpTile, workload: LinearWorkload) -> DeviceFunction:
+        """What multiplies a block's ``tile``."""
+
+    @abstractmethod
+    def refuse_operands(self, workload: LinearWorkload) -> str | None:
+        """Why the device function cannot multiply them."""
+
+    def tiles(self, workload: LinearWorkload) -> Sequence[WarpTile]:
+        """The default first."""
+        return _tiles(workload)
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
-        for feature in self.features:
-            if feature not in features:
-                return f"the GPU has no {feature}"
+        """What the chip lacks comes last: so it is said only where a better chip would have helped."""
         if workload.layout != ROW_MAJOR or workload.unsigned:
             return "the operands are laid out for another instruction"
-        if workload.packed is not None:
-            return f"the weight is packed, and {self.name} copies int8"
-        return not_a_multiple("inputs", workload.inputs, PIECE)
+        if (reason := self.refuse_operands(workload)) is not None:
+            return reason
+        missing = next((feature for feature in self.features if feature not in features), None)
+        return None if missing is None else f"the GPU has no {missing}"
 
     def sketches(self, workload: LinearWorkload) -> Sequence[Sketch]:
-        return [Sketch(f"{tile} tile", partial(self._apply, tile)) for tile in _tiles(workload)]
+        return [Sketch(f"{tile} tile", partial(self._apply, workload, tile)) for tile in self.tiles(workload)]
 
     def finish(self, function: Any, workload: LinearWorkload) -> Any:
         x, weight = function.params[:2]
-        return function.with_body(_Products(self.multiplication, workload, x, weight).placed(function.body, {}))
+        products = _Products(lambda tile: self.device_function(tile, workload), workload, x, weight)
+        return function.with_body(products.placed(function.body, {}))
 
-    def _apply(self, tile: WarpTile, sch: Schedule) -> None:
+    def _apply(self, workload: LinearWorkload, tile: WarpTile, sch: Schedule) -> None:
+        if workload.packed is not None:
+            # The device function unpacks: nothing is left to read what this block would write.
+            sch.compute_inline(sch.get_sblock("weight"))
         row, column = sch.get_loops(sch.get_sblock("output"))
         rows, warp_row, row_step, half, group = sch.split(row, [None, tile.warps[0], tile.steps[0], 2, 8])
         columns, warp_column, column_step, place, pair = sch.split(column, [None, tile.warps[1], tile.steps[1], 4, 2])
@@ -81,16 +101,40 @@ class WarpTileLinear(Strategy[LinearWorkload]):
         sch.annotate(row_step, _TILE, [*tile.warps, *tile.steps, tile.stages])
 
 
+@dataclass(frozen=True)
+class WarpTileLinear(TileLinear):
+    """Products of int8."""
+
+    multiplication: Multiplication
+    features: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.multiplication.name
+
+    def device_function(self, tile: WarpTile, workload: LinearWorkload) -> DeviceFunction:
+        return DeviceFunction(function_name(self.multiplication, tile), function_source(self.multiplication, tile))
+
+    def tiles(self, workload: LinearWorkload) -> Sequence[WarpTile]:
+        return [tile for tile in super().tiles(workload) if tile.registers <= self.multiplication.most_sums]
+
+    def refuse_operands(self, workload: LinearWorkload) -> str | None:
+        if workload.packed is not None:
+            return f"the weight is packed, and {self.name} copies int8"
+        return not_a_multiple("inputs", workload.inputs, PIECE)
+
+
 _TILE = "intbert.warp_tile"
 
 
 def _tiles(workload: LinearWorkload) -> list[WarpTile]:
-    """The default first: the largest that leaves enough blocks, or the one with the most."""
+    """The default first: the largest that suits the rows and leaves enough blocks, or the one with the most."""
 
-    def blocks(tile: WarpTile) -> int:
-        return -(-workload.rows // tile.rows) * -(-workload.channels // tile.columns)
+    def suits(tile: WarpTile) -> bool:
+        blocks = -(-workload.rows // tile.rows) * -(-workload.channels // tile.columns)
+        return blocks >= ENOUGH_BLOCKS and workload.rows > tile.rows // 2
 
-    best = next((tile for tile in TILES if blocks(tile) >= ENOUGH_BLOCKS), TILES[-1])
+    best = next(filter(suits, TILES), TILES[-1])
     return [best, *(tile for tile in TILES if tile != best)]
 
 
@@ -98,7 +142,7 @@ def _tiles(workload: LinearWorkload) -> list[WarpTile]:
 class _Products:
     """Puts the device function in place of the reduction of a scheduled kernel."""
 
-    multiplication: Multiplication
+    device_function: Callable[[WarpTile], DeviceFunction]
     workload: LinearWorkload
     x: Any
     weight: Any
@@ -123,10 +167,11 @@ class _Products:
         return tirx.SeqStmt([tirx.AllocBuffer(sums), call, loop])
 
     def _call(self, tile: WarpTile, sums: Any, indices: Mapping[str, Any]) -> Any:
+        function = self.device_function(tile)
         return tirx.call_intrin(
             "",
             "tirx.cuda.func_call",
-            function_name(self.multiplication, tile),
+            function.name,
             sums.access_ptr("w"),
             self.x.access_ptr("r"),
             self.weight.access_ptr("r"),
@@ -135,7 +180,7 @@ class _Products:
             self.workload.rows,
             self.workload.channels,
             self.workload.inputs,
-            function_source(self.multiplication, tile),
+            function.source,
         )
 
 

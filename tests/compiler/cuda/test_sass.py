@@ -1,0 +1,160 @@
+"""Loops are found in machine code as the control flow closes them, and what is in them is counted."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from intbert.compiler.cuda import sass
+from intbert.compiler.cuda.sass import (
+    CONVERSIONS,
+    FLOAT_ARITHMETIC,
+    LOCAL_MEMORY,
+    MULTIPLIES,
+    Instruction,
+    disassemble,
+    innermost_loops,
+    main_loop,
+)
+from intbert.errors import ToolchainError
+from intbert.targets import get_target
+from intbert.targets.cuda_compilers import compiler_for
+
+KERNEL = """
+extern "C" __global__ void __launch_bounds__(32) k(const int* a, const int* b, int* c, float* d, int n) {
+  int sum = 0;
+#pragma unroll 1
+  for (int i = 0; i < n; ++i) {
+    sum = __dp4a(a[i], b[i], sum);
+    sum = __dp4a(a[i + 1], b[i], sum);
+    sum = __dp4a(a[i + 2], b[i], sum);
+  }
+#pragma unroll 1
+  for (int i = 0; i < n; ++i) d[i] = d[i] * 3.0f + (float)c[i];
+  c[threadIdx.x] = sum;
+}
+"""
+
+
+def code(text: str) -> list[Instruction]:
+    """A line is an instruction, 16 bytes each: its predicate if any, its opcode, its operands."""
+    instructions: list[Instruction] = []
+    for index, line in enumerate(text.strip().splitlines()):
+        words = line.split()
+        predicate = words.pop(0) if words[0].startswith("@") else ""
+        instructions.append(Instruction(index * 16, words[0], "".join(words[1:]), predicate))
+    return instructions
+
+
+def addresses(text: str) -> list[list[int]]:
+    return sorted([each.address // 16 for each in loop.instructions] for loop in innermost_loops(code(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("MOV R1,R2\nEXIT", []),
+        ("MOV R1,R2\nIADD3 R1,R1,1\n@P0 BRA 0x10\nEXIT", [[1, 2]]),
+        ("MOV R1,R2\nBRA 0x20\nEXIT", []),
+        ("IMMA R1\nIMMA R2\n@P0 BRA 0x10\n@P1 BRA 0x0\nEXIT", [[1, 2]]),
+        ("IMMA R1\n@P0 BRA 0x0\nIDP R2\n@P0 BRA 0x20\nEXIT", [[0, 1], [2, 3]]),
+        ("IADD3 R1\n@P0 BRA 0x50\nIMMA R2\n@P1 BRA 0x0\nEXIT\nMOV R3,R4\nBRA 0x20", [[0, 1, 2, 3, 5, 6]]),
+        (
+            "BSSY B0,0x30\n@P0 BRA 0x60\nBSYNC B0\nIMMA R2\n@P1 BRA 0x0\nEXIT\nMOV R3,R4\nBSYNC B0",
+            [[0, 1, 2, 3, 4, 6, 7]],
+        ),
+        ("IMMA R1\n@P0 CALL.REL.NOINC 0x30\nBRA 0x0\nEXIT", [[0, 1, 2]]),
+        ("IMMA R1\nBRA P0,0x0\nEXIT", [[0, 1]]),
+        ("@P0 BRA 0x20\nMOV R1,R2\nIMMA R1\n@P1 BRA 0x10\nEXIT", []),
+        ("IMMA R1\nEXIT\nMOV R3,R4\nBRA 0x20", []),
+    ],
+    ids=[
+        "none",
+        "one",
+        "forward",
+        "nested",
+        "two",
+        "a-part-lies-behind-the-end",
+        "threads-meet",
+        "left-by-a-call",
+        "condition-as-operand",
+        "two-entries",
+        "never-reached",
+    ],
+)
+def test_loops(text: str, expected: list[list[int]]) -> None:
+    assert addresses(text) == expected
+
+
+def test_the_main_loop_multiplies_the_most() -> None:
+    instructions = code("IDP R1\n@P0 BRA 0x0\nIMMA R1\nIMMA.16832.S8.S8 R2\nLDL R1\n@P0 BRA 0x20\nEXIT")
+    loop = main_loop(instructions)
+    assert loop is not None
+    assert (loop.count(MULTIPLIES), loop.multiply_share, loop.count(LOCAL_MEMORY)) == (2, 0.5, 1)
+
+
+def test_no_main_loop_where_none_multiplies() -> None:
+    assert main_loop(code("IADD3 R1\n@P0 BRA 0x0\nIMMA R1\nEXIT")) is None
+
+
+@pytest.mark.parametrize("target", ["cuda-sm75", "jetson-orin", "jetson-thor", "jetson-xavier"])
+def test_a_kernel_that_was_compiled(target: str) -> None:
+    gpu = get_target(target).cuda
+    assert gpu is not None
+    try:
+        cubin = compiler_for(gpu).compile(KERNEL, gpu).cubin
+        functions = disassemble(cubin)
+    except ToolchainError as error:
+        pytest.skip(str(error))
+    assert list(functions) == ["k"]
+    loop = main_loop(functions["k"])
+    assert loop is not None
+    assert loop.count(MULTIPLIES) == 3
+    assert loop.count(LOCAL_MEMORY) == loop.count(CONVERSIONS) == loop.count(FLOAT_ARITHMETIC) == 0
+    others = [each for each in innermost_loops(functions["k"]) if not each.count(MULTIPLIES)]
+    assert any(each.count(CONVERSIONS) and each.count(FLOAT_ARITHMETIC) for each in others)
+
+
+@pytest.fixture
+def no_disassembler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+
+@pytest.mark.usefixtures("no_disassembler")
+def test_without_a_disassembler() -> None:
+    with pytest.raises(ToolchainError, match="nvdisasm is not installed; run `pip install nvidia-cuda-nvdisasm`"):
+        disassemble(b"")
+
+
+@pytest.mark.usefixtures("no_disassembler")
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (
+            "echo unknown chip >&2; exit 1",
+            "no installed disassembler reads the compiled kernels: .*nvdisasm: unknown chip",
+        ),
+        ("echo disassembled", "nvdisasm writes in a form that is not known here"),
+        ("echo '[{}, [{}]]'", "nvdisasm writes in a form that is not known here"),
+    ],
+    ids=["refuses", "no-json", "another-form"],
+)
+def test_a_disassembler_that_does_not_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    command = tmp_path / "nvdisasm"
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+    monkeypatch.setattr(sass, "disassemblers", lambda: iter([command]))
+    with pytest.raises(ToolchainError, match=message):
+        disassemble(b"")
+
+
+def test_what_is_on_the_path_is_tried_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "nvdisasm"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert next(sass.disassemblers()) == command
