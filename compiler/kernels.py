@@ -239,7 +239,7 @@ def _(operator: Linear, shape: Shape) -> Definition:
     packing = operator.packing
     packed = None
     if packing is not None and isinstance(operands, PackedLayout):
-        packed = packed_weight(packing, operator.added, operands, operator.inputs)
+        packed = packed_weight(packing, operator.added, operands, operator.inputs, operator.gain)
     workload = LinearWorkload(
         shape.rows,
         operator.channels,
@@ -248,13 +248,15 @@ def _(operator: Linear, shape: Shape) -> Definition:
         shape.zero_point != 0,
         shape.lanes,
         packed,
+        operator.activation_bits,
     )
     weights = "int8" if packing is None else f"{packing.bits}-bit"
     words = (
         f"linear {shape.rows} x {operator.channels} x {operator.inputs}, {weights}, "
         f"{operator.epilogue.kind.replace('_', ' ')}"
     )
-    return _of_one_kernel(_on(shape, LINEAR_STRATEGIES, cuda.LINEAR_STRATEGIES), kernel, workload, 1, words)
+    of_gpus = cuda.LINEAR_STRATEGIES if packed is None else cuda.PACKED_LINEAR_STRATEGIES
+    return _of_one_kernel(_on(shape, LINEAR_STRATEGIES, of_gpus), kernel, workload, 1, words)
 
 
 @define.register

@@ -16,12 +16,21 @@ CHUNKS = 8
 
 @dataclass(frozen=True)
 class PackedWeight:
-    """A weight whose blocks of channels are packed, each by itself."""
+    """A weight whose blocks of channels are packed, each by itself: ``value = code * step + offset``."""
 
     chunk: int
     """Bytes of each of the eight chunks of a block."""
-    parts: int
-    """What a value is put together from: fields of bits, and what is added to split channels."""
+    bits: int
+    """Of a code, which is divided into fields of 4, 2 and 1 bits."""
+    step: int
+    offset: int
+    added: bool = False
+    """Whether something is added to the values of split channels."""
+
+    @property
+    def parts(self) -> int:
+        """What a value is put together from: fields of bits, and what is added to split channels."""
+        return self.bits.bit_count() + self.added
 
     def fits_registers(self, vector_bytes: int) -> bool:
         """Whether micro-kernels should unpack it in registers, a vector of so many bytes at a time.

@@ -33,6 +33,7 @@ _OPTIONS = ("--fmad=false", "--std=c++17", "--diag-suppress=177")  # 177: a vari
 # What TVM's code includes when NVRTC compiles it lies in packages of 20 MB; this is all that it takes from there.
 _HEADERS: Mapping[str, str] = MappingProxyType(
     {
+        "sm_61_intrinsics.h": "",  # included for __dp4a, which NVRTC knows
         "cuda/std/cstdint": """
 namespace cuda { namespace std {
 typedef signed char int8_t; typedef short int16_t; typedef int int32_t; typedef long long int64_t;

@@ -76,8 +76,8 @@ class Linear:
     def structure(self) -> Hashable:
         """What is compiled into its kernel, beside the shape."""
         added = None if self.added is None else len(self.added.columns)
-        reach = None if self.levels is None else self.reach
-        return self.epilogue.kind, self.weight.shape, self.packing, self.gain, added, reach
+        activations = None if self.levels is None else (self.reach, self.activation_bits)
+        return self.epilogue.kind, self.weight.shape, self.packing, self.gain, added, activations
 
     @property
     def levels(self) -> WeightLevels | None:
@@ -88,6 +88,11 @@ class Linear:
     def reach(self) -> int:
         """The largest magnitude of an activation, its zero point included."""
         return max(-self.input_range.low, self.input_range.limit)
+
+    @property
+    def activation_bits(self) -> int:
+        """The fewest bits that hold every activation, its zero point included, in two's complement."""
+        return max(-self.input_range.low - 1, self.input_range.limit).bit_length() + 1
 
     @property
     def channels(self) -> int:

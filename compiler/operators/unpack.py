@@ -66,11 +66,12 @@ def _uint8(value: int) -> ex.Expr:
     return ex.constant(value % 256, "uint8")
 
 
-def packed_weight(packing: Packing, added: AddedColumns | None, layout: PackedLayout, inputs: int) -> PackedWeight:
-    """What schedules know about a packed weight."""
-    count = layout.n_block * inputs
-    fields = packing.fields(padded(count))
-    return PackedWeight(chunk_length(count), len(fields) + (added is not None))
+def packed_weight(
+    packing: Packing, added: AddedColumns | None, layout: PackedLayout, inputs: int, gain: int = 1
+) -> PackedWeight:
+    """What schedules know about a packed weight that is multiplied by ``gain``."""
+    chunk = chunk_length(layout.n_block * inputs)
+    return PackedWeight(chunk, packing.bits, packing.step * gain, packing.offset * gain, added is not None)
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,65 @@ from ..linear.workload import LinearWorkload
 from ..rows import RowWorkload
 from ..strategy import Strategy
 from . import plain
+from .attention import MmaAttention
+from .layer_norm import WarpLayerNorm
+from .linear import DP4A, MMA_K16, MMA_K32, WMMA, WarpTileLinear
+from .packed_linear import (
+    FEW_PLANES_M8,
+    FEW_PLANES_M16,
+    INT4_K32,
+    INT4_K64,
+    MANY_PLANES_M8,
+    MANY_PLANES_M16,
+    UNPACK_DP4A,
+    UNPACK_K16,
+    UNPACK_K32,
+    PackedTileLinear,
+)
+from .rows import VectorRows, WarpMeanPooling
 
-LINEAR_STRATEGIES: tuple[Strategy[LinearWorkload], ...] = (plain.PlainLinear(),)
-ATTENTION_STRATEGIES: tuple[AttentionStrategy, ...] = (plain.PlainAttention(),)
+LINEAR_STRATEGIES: tuple[Strategy[LinearWorkload], ...] = (
+    WarpTileLinear(MMA_K32, ("mma_k32", "cp_async")),
+    WarpTileLinear(MMA_K16, ("ldmatrix",)),
+    WarpTileLinear(WMMA, ("imma",)),
+    WarpTileLinear(DP4A, ("dp4a",)),
+    plain.PlainLinear(),
+)
+PACKED_LINEAR_STRATEGIES: tuple[Strategy[LinearWorkload], ...] = (
+    PackedTileLinear(FEW_PLANES_M16, ("bmma", "cp_async")),
+    PackedTileLinear(FEW_PLANES_M8, ("bmma",)),
+    PackedTileLinear(INT4_K64, ("imma_s4", "cp_async")),
+    PackedTileLinear(INT4_K32, ("imma_s4",)),
+    PackedTileLinear(UNPACK_K32, ("mma_k32", "cp_async")),
+    PackedTileLinear(UNPACK_K16, ("ldmatrix",)),
+    PackedTileLinear(MANY_PLANES_M16, ("bmma", "cp_async")),
+    PackedTileLinear(MANY_PLANES_M8, ("bmma",)),
+    PackedTileLinear(UNPACK_DP4A, ("dp4a",)),
+    plain.PlainLinear(),
+)
+"""Of weights of 1 to 7 bits. With one or two bits of activations, 1-bit products are fewer than those of 4 bits; with
+more, the planes that they are divided into cost what wider products save."""
+ATTENTION_STRATEGIES: tuple[AttentionStrategy, ...] = (
+    MmaAttention(MMA_K32, ("mma_k32", "cp_async")),
+    MmaAttention(MMA_K16, ("ldmatrix",)),
+    plain.PlainAttention(),
+)
 LAYER_NORM_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (
+    WarpLayerNorm(),
     plain.PlainRows("wide", plain.NORM_BLOCKS, follower="narrow"),
 )
-DUPLICATE_CHANNELS_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (plain.PlainRows("output"),)
-EMBEDDING_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (plain.PlainRows("wide"),)
-MEAN_POOLING_STRATEGIES: tuple[Strategy[Any], ...] = (plain.PlainRows("pooled", plain.POOLING_BLOCKS),)
-FIRST_TOKEN_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (plain.PlainRows("pooled"),)
-TANH_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (plain.PlainRows("output"),)
+DUPLICATE_CHANNELS_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (VectorRows("output", 4), plain.PlainRows("output"))
+EMBEDDING_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (VectorRows("wide", 4), plain.PlainRows("wide"))
+MEAN_POOLING_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (
+    WarpMeanPooling(),
+    plain.PlainRows("pooled", plain.POOLING_BLOCKS),
+)
+FIRST_TOKEN_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (VectorRows("pooled", 16), plain.PlainRows("pooled"))
+TANH_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (VectorRows("output", 4), plain.PlainRows("output"))
 REAL_STRATEGIES: Mapping[str, tuple[Strategy[Any], ...]] = {
     "elements": (plain.PlainRows("output"),),
     "normalized_rows": (plain.PlainRows("stream", plain.REAL_NORM_BLOCKS, follower="hidden"),),
-    "pooled": MEAN_POOLING_STRATEGIES,
+    "pooled": (plain.PlainRows("pooled", plain.POOLING_BLOCKS),),
     "attention": (plain.PlainRealAttention(),),
     "dynamic": (plain.PlainBlocks(),),
 }

@@ -26,6 +26,8 @@ class LinearWorkload:
     """int16 lanes of the target's widest vector."""
     packed: PackedWeight | None = None
     """How the weight is packed; None: it is int8."""
+    activation_bits: int = 8
+    """The fewest that hold every activation, its zero point included, in two's complement."""
 
 
 def weight_layout(features: frozenset[str], channels: int, inputs: int) -> PackedLayout:
