@@ -10,6 +10,9 @@ import typer
 
 from . import console, options
 
+PLAIN, LACKS = "plain", "the GPU has no"
+"""The strategy that runs on every GPU, and how the reasons begin that are the chip's."""
+
 
 def register(app: typer.Typer) -> None:
     app.command("inspect")(inspect)
@@ -39,7 +42,7 @@ def inspect(
                     s["operator"],
                     s["strategy"],
                     f"record {s['tuning_record'][:8]}" if s["tuning_record"] else "default",
-                    "; ".join(f"{name}: {why}" for name, why in s["rejected"]),
+                    _reasons(s),
                 )
                 for s in report.get("strategies", ())
             ],
@@ -59,6 +62,7 @@ def _summary(report: dict[str, Any]) -> None:
     console.print_table(("part", "tensors", "bytes"), [tuple(row.values()) for row in report["sizes"]], title="Sizes")
     if "cuda" in report:
         _gpu_kernels(report["cuda"])
+        _fallbacks(report["strategies"])
     for key, title in (("weight_bits", "Bits of the weights"), ("activation_bits", "Bits of the activations")):
         if report.get(key):
             console.print_table(("bits", "of"), _by_bits(report[key]), title=title)
@@ -74,6 +78,23 @@ def _gpu_kernels(cuda: dict[str, Any]) -> None:
         ],
         title=f"GPU kernels (sm_{cuda['sm']}, {cuda['compiler']})",
     )
+
+
+def _fallbacks(strategies: list[dict[str, Any]]) -> None:
+    """Nobody should learn from a slow benchmark that the chip lacks an instruction, or that nothing suits a shape."""
+    from ..compiler.profile import across_layers_name
+
+    rows = {
+        (across_layers_name(s["operator"].partition("/")[2]), s["strategy"], _reasons(s)): None
+        for s in strategies
+        if s["rejected"] and (s["strategy"] == PLAIN or LACKS in _reasons(s))
+    }
+    if rows:
+        console.print_table(("operator", "strategy", "why no better one"), list(rows), title="Fallbacks")
+
+
+def _reasons(strategy: dict[str, Any]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in strategy["rejected"])
 
 
 def _by_bits(bits: dict[str, int]) -> list[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""``intbert profile``: where the time of an inference goes, operator by operator."""
+"""``intbert profile``: where the time of an inference goes, operator by operator; on a GPU also as an estimate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import boards, console, options
+from . import boards, console, options, profile_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,10 @@ def register(app: typer.Typer) -> None:
 
 
 def profile(
-    artifact: Annotated[Path, typer.Argument(help="An artifact, as `intbert compile` writes it.")],
+    artifact: Annotated[
+        Path,
+        typer.Argument(help="An artifact, as `intbert compile` writes it; with --estimate also a quantized model."),
+    ],
     device: boards.Device = None,
     tracker: boards.Tracker = None,
     key: boards.Key = None,
@@ -39,12 +42,26 @@ def profile(
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows of one inference.")] = 1,
     threads: options.Threads = None,
     runs: Annotated[int, typer.Option("--runs", min=1, help="Inferences to average over.")] = 20,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Run nothing: say what a GPU's kernels could reach at best.")
+    ] = False,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="The GPU of --estimate; by default the artifact's.")
+    ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Show the operators of every layer by themselves.")] = False,
     wait: boards.Wait = boards.WAIT_SECONDS,
     as_json: options.Json = False,
 ) -> None:
     """Show how long each operator of an artifact takes, here or on a board, what that is of the machine's peak, and
     the strategy that it has."""
+    if estimate:
+        if device is not None or tracker is not None or key is not None:
+            raise typer.BadParameter("--estimate runs nothing; leave out --device, --tracker and --key")
+        profile_estimate.show(artifact, target, length, batch, layers=layers, as_json=as_json)
+        return
+    if target is not None:
+        raise typer.BadParameter("--target belongs to --estimate; an artifact runs on what it was compiled for")
+
     from ..compiler.profile import ProfileRequest, across_layers
 
     place = boards.chosen(device, tracker, key)

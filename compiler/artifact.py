@@ -52,6 +52,11 @@ class Bucket:
         """The name of the library's function for this shape."""
         return f"main_b{self.batch}_t{self.length}"
 
+    @property
+    def stepwise_function(self) -> str:
+        """The one that launches its kernels one by one, in a library whose :attr:`function` replays a CUDA graph."""
+        return f"{self.function}_stepwise"
+
 
 @dataclass(frozen=True)
 class WeightRecord:
@@ -91,8 +96,8 @@ class StrategyRecord:
     """The strategy that an operator got, and why the better ones did not apply, as (name, reason).
 
     ``tuning_record``: the id of the tuning log's record that its schedule is from; None: the default schedule.
-    ``macs``: multiply-adds of one call; ``bytes``: of its arguments, each read or written once. None in an artifact
-    that was compiled before these were recorded.
+    ``macs``: multiply-adds of one call; ``bytes``: of its arguments, each read or written once; ``function``: the
+    library's function that it calls. None in an artifact that was compiled before these were recorded.
     """
 
     operator: str
@@ -101,14 +106,17 @@ class StrategyRecord:
     tuning_record: str | None = None
     macs: int | None = None
     bytes: int | None = None
+    function: str | None = None
 
 
 @dataclass(frozen=True)
 class GpuKernel:
-    """A kernel of a GPU, launched in blocks of ``threads`` threads.
+    """A kernel of a GPU, launched in ``blocks`` blocks of ``threads`` threads.
 
     ``registers`` and ``local_bytes`` (what did not fit in registers): of a thread; ``shared_bytes``: of a block;
-    ``occupancy``: the threads that a multiprocessor of the target holds at once, as a part of those it has room for.
+    ``occupancy``: the threads that a multiprocessor of the target holds at once, as a part of those it has room for;
+    ``multiplier``: what its code multiplies with (a value of :class:`..targets.cuda_rates.Multiplier`). ``blocks`` and
+    ``multiplier`` are None in an artifact that was compiled before these were recorded.
     """
 
     name: str
@@ -117,6 +125,8 @@ class GpuKernel:
     shared_bytes: int
     threads: int
     occupancy: float
+    blocks: int | None = None
+    multiplier: str | None = None
 
 
 @dataclass(frozen=True)
@@ -207,6 +217,7 @@ class Manifest:
                         strategy.get("tuning_record"),
                         strategy.get("macs"),
                         strategy.get("bytes"),
+                        strategy.get("function"),
                     )
                     for strategy in document["strategies"]
                 ),

@@ -29,7 +29,8 @@ from .artifact import (
     WeightRecord,
     write_manifest,
 )
-from .cuda.device_code import DeviceCode, device_code
+from .cuda.capture import build_pipeline
+from .cuda.device_code import DeviceCode, compile_for_gpu
 from .cuda.imports import cuda_source, source_only
 from .graph import IntegerGraph
 from .kernels import Tuned
@@ -78,7 +79,7 @@ def compile_model(
         )
         progress("LLVM" if target.cuda is None else "LLVM and CUDA")
         executable = compile_module(lowered.module, target)
-        device = None if target.cuda is None else device_code(executable, target.cuda, compiler_for(target.cuda))
+        device = None if target.cuda is None else compile_for_gpu(executable.mod, lowered.module, target.cuda)
         records = _write_library(executable, device, lowered.weights, target, folder / LIBRARY_FILE)
         if model.tokenizer is not None:
             shutil.copyfile(model.tokenizer / TOKENIZER_FILE, folder / TOKENIZER_FILE)
@@ -117,8 +118,8 @@ def compile_module(module: Any, target: Target) -> Any:
     from ..schedules.intrinsics.lowering import lowering_for
 
     with lowering_for(target.kernel_features), source_only():
-        # TVM's pipeline for GPUs would schedule anew what is scheduled already.
-        pipeline = "default" if target.cuda is None else "default_build"
+        # TVM's own pipeline for GPUs would schedule anew what is scheduled already.
+        pipeline = "default" if target.cuda is None else build_pipeline()
         return tvm.compile(module, target=target.tvm(), relax_pipeline=pipeline)
 
 
@@ -197,6 +198,7 @@ def _strategy_records(choices: Sequence[Choice]) -> tuple[StrategyRecord, ...]:
             choice.tuning_record,
             choice.cost.macs,
             choice.cost.bytes,
+            choice.function,
         )
         for choice in choices
     )

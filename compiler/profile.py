@@ -206,6 +206,9 @@ def slowest_first(operators: Iterable[OperatorTime]) -> tuple[OperatorTime, ...]
 
 def across_layers(operators: Iterable[OperatorTime]) -> tuple[OperatorTime, ...]:
     """As :func:`slowest_first`, what the layers have in common as one entry: ``layers.*.attention``."""
-    return slowest_first(
-        replace(operator, name=re.sub(r"^layers\.\d+\.", "layers.*.", operator.name)) for operator in operators
-    )
+    return slowest_first(replace(operator, name=across_layers_name(operator.name)) for operator in operators)
+
+
+def across_layers_name(operator: str) -> str:
+    """``layers.*.attention`` for ``layers.3.attention``."""
+    return re.sub(r"^layers\.\d+\.", "layers.*.", operator)

@@ -7,7 +7,7 @@ differs between layers is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from tvm import relax
 
 from ..schedules.linear import activation_zero_point
+from ..targets.cuda import CUDA
 from .artifact import Bucket
 from .costs import Cost, cost
+from .cuda.capture import CAPTURED, CAPTURED_WEIGHT
 from .graph import INPUTS, IntegerGraph, Step
 from .kernels import Kernel, Shape, Tuned, build_kernel, parameters, structure
 from .operators.attention import Attention
@@ -58,6 +60,8 @@ class Choice:
     tuning_record: str | None
     """The id of the record that its schedule is from; None: the default."""
     cost: Cost
+    function: str
+    """The module's function that runs it."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,13 @@ def lower_to_relax(
         lowered.append(list(_bucket_calls(graph, bucket, features, tuned, weights)))
         progress(bucket.function)
     builder = relax.BlockBuilder()
+    choices: list[Choice] = []
     for bucket, calls in zip(buckets, lowered, strict=True):
-        _emit_function(builder, graph, bucket, calls, weights)
-    choices = tuple(_choice(bucket, call) for bucket, calls in zip(buckets, lowered, strict=True) for call in calls)
+        emitted = [_emit_function(builder, graph, bucket, calls, weights, way) for way in _ways(bucket, features)]
+        choices += [_choice(bucket, *each) for each in zip(calls, emitted[0], strict=True)]
     last = next(call for call in lowered[0] if graph.output in call.step.outputs)
     output_types = dict(zip(last.step.outputs, _output_types(last.kernel, last.step), strict=True))
-    return LoweredModule(builder.get(), weights, choices, output_types[graph.output][1])
+    return LoweredModule(builder.get(), weights, tuple(choices), output_types[graph.output][1])
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,9 @@ class Call:
     cost: Cost
 
 
-def _choice(bucket: Bucket, call: Call) -> Choice:
-    kernel = call.kernel
-    return Choice(bucket, call.step.operator.name, kernel.strategy, kernel.rejected, kernel.tuning_record, call.cost)
+def _choice(bucket: Bucket, call: Call, function: str) -> Choice:
+    name, kernel = call.step.operator.name, call.kernel
+    return Choice(bucket, name, kernel.strategy, kernel.rejected, kernel.tuning_record, call.cost, function)
 
 
 def _bucket_calls(
@@ -145,26 +150,49 @@ def _output_types(kernel: Kernel, step: Step) -> list[tuple[tuple[int, ...], str
     return [(tuple(int(extent) for extent in buffer.shape), str(buffer.dtype)) for buffer in buffers]
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How a bucket runs: the function ``name``, its attributes, and what takes a weight from their tuple there."""
+
+    name: str
+    attributes: Mapping[str, int] | None = None
+    weight: str = "vm.builtin.tuple_getitem"
+
+
+def _ways(bucket: Bucket, features: frozenset[str]) -> list[_Way]:
+    """One, and on a GPU also as a CUDA graph."""
+    if CUDA not in features:
+        return [_Way(bucket.function)]
+    return [_Way(bucket.function, CAPTURED, CAPTURED_WEIGHT), _Way(bucket.stepwise_function)]
+
+
 def _emit_function(
     builder: relax.BlockBuilder,
     graph: IntegerGraph,
     bucket: Bucket,
     calls: Iterable[Call],
     weights: WeightTable,
-) -> None:
+    way: _Way,
+) -> list[str]:
+    """Emits a function of the bucket; the names of the functions that it calls."""
+    functions: list[str] = []
     inputs = {name: relax.Var(name, relax.TensorType((bucket.batch, bucket.length), "int32")) for name in INPUTS}
     # Opaque to Relax: it would otherwise check every tensor of the tuple anew at every call.
     weight_tuple = relax.Var("weights", relax.AnyType())
-    with builder.function(bucket.function, [*inputs.values(), weight_tuple]):
+    with builder.function(way.name, [*inputs.values(), weight_tuple], attrs=way.attributes):
         with builder.dataflow():
             values: dict[str, Any] = dict(inputs)
             for call in calls:
-                values.update(_emit_call(builder, call, values, weight_tuple, weights))
+                # Its symbol would be the schedule's; Relax names it.
+                function = builder.add_func(call.kernel.function.without_attr("global_symbol"), kernel_name(call.step))
+                functions.append(function.name_hint)
+                values.update(_emit_call(builder, call, function, values, weight_tuple, weights, way))
             output = values[graph.output]
             if graph.token_level:
                 output = builder.emit(relax.op.reshape(output, (bucket.batch, bucket.length, -1)))
             result = builder.emit_output(output)
         builder.emit_func_output(result)
+    return functions
 
 
 def kernel_name(step: Step) -> str:
@@ -173,20 +201,23 @@ def kernel_name(step: Step) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
-def _weight(builder: relax.BlockBuilder, weight_tuple: Any, index: int, array: NDArray[Any]) -> Any:
+def _weight(builder: relax.BlockBuilder, weight_tuple: Any, index: int, array: NDArray[Any], way: _Way) -> Any:
     tensor = relax.TensorType(array.shape, str(array.dtype))
-    item = relax.call_pure_packed("vm.builtin.tuple_getitem", weight_tuple, relax.prim_value(index), ty_args=[tensor])
-    return builder.emit(item)
+    return builder.emit(relax.call_pure_packed(way.weight, weight_tuple, relax.prim_value(index), ty_args=[tensor]))
 
 
 def _emit_call(
-    builder: relax.BlockBuilder, call: Call, values: dict[str, Any], weight_tuple: Any, weights: WeightTable
+    builder: relax.BlockBuilder,
+    call: Call,
+    function: Any,
+    values: dict[str, Any],
+    weight_tuple: Any,
+    weights: WeightTable,
+    way: _Way,
 ) -> dict[str, Any]:
     step, kernel = call.step, call.kernel
-    # Its symbol would be the schedule's; Relax names it.
-    function = builder.add_func(kernel.function.without_attr("global_symbol"), kernel_name(step))
     inputs = [values[name] for name in step.inputs]
-    constants = [_weight(builder, weight_tuple, index, weights.arrays[index]) for index in call.weights]
+    constants = [_weight(builder, weight_tuple, index, weights.arrays[index], way) for index in call.weights]
     arguments = [*inputs[: kernel.leading_inputs], *constants, *inputs[kernel.leading_inputs :]]
     types = [relax.TensorType(shape, dtype) for shape, dtype in _output_types(kernel, step)]
     if len(types) == 1:

@@ -4,7 +4,7 @@ This module imports the standard library only: the runtime on a board uses it be
 
 ===========  ==========================================================================================
 ``cuda``      any NVIDIA GPU
-``dp4a``      four int8 products added to an int32 in one instruction
+``dp4a``      four int8 products added to an int32 in one instruction (sm_62: in seven, made of one of PTX)
 ``imma``      8-bit tensor-core products (wmma, PTX ISA: sm_72 and later)
 ``ldmatrix``  8 x 8 matrices from shared memory to the fragments of a warp (sm_75 and later)
 ``imma_s4``   4-bit tensor-core products in hardware: sm_75 to sm_89, what PTX offers on later ones is emulated
@@ -156,12 +156,6 @@ class Cuda:
         return frozenset(
             name for name, (first, last) in _FEATURES.items() if first <= self.sm and (last is None or self.sm <= last)
         )
-
-    @property
-    def peak_gmacs(self) -> float | None:
-        """int8 multiply-adds of the tensor cores a nanosecond, at best; None where it has none."""
-        macs = self.architecture.int8_macs
-        return None if macs is None else macs * self.multiprocessors * self.clock_mhz / 1e3
 
 
 def runs_code_of(device: int, sm: int) -> bool:

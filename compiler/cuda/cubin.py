@@ -16,6 +16,7 @@ _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SHT_SYMTAB = 2
+_MAGIC, _MACHINE_OFFSET, _EM_CUDA = b"\x7fELF", 18, 190
 
 # Attributes of `.nv.info`: a byte of form, a byte that names the attribute, and a value of 16 bits; with form 4 that
 # is the size of what follows.
@@ -54,6 +55,17 @@ def kernels_of(cubin: bytes) -> tuple[KernelResources, ...]:
         ) from error
 
 
+def cubin_in(library: bytes) -> bytes | None:
+    """The first cubin that lies uncompressed in ``library``; None where there is none."""
+    start = library.find(_MAGIC)
+    while start >= 0:
+        # From there on, to whatever end: readers go by the offsets in the file.
+        if struct.unpack_from("<H", library, start + _MACHINE_OFFSET)[0] == _EM_CUDA:
+            return library[start:]
+        start = library.find(_MAGIC, start + 1)
+    return None
+
+
 @dataclass(frozen=True)
 class _Section:
     type: int
@@ -64,7 +76,7 @@ class _Section:
 
 def _sections(cubin: bytes) -> Iterator[tuple[str, _Section]]:
     header = _HEADER.unpack_from(cubin)
-    if header[0][:4] != b"\x7fELF":
+    if header[0][:4] != _MAGIC:
         raise KeyError("no ELF file")
     offset, count, names = header[6], header[12], header[13]
     rows = [_SECTION.unpack_from(cubin, offset + index * _SECTION.size) for index in range(count)]

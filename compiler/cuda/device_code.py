@@ -9,11 +9,13 @@ from typing import Any
 
 from ...errors import ToolchainError
 from ...targets.cuda import Cuda
-from ...targets.cuda_compilers import CudaBinary, CudaCompiler
+from ...targets.cuda_compilers import CudaBinary, compiler_for
 from ...targets.elf import data_object
 from ..artifact import CudaRecord, GpuKernel
 from .cubin import kernels_of
 from .imports import cuda_source, with_fatbin
+from .launches import blocks_of_kernels
+from .multipliers import multipliers
 from .occupancy import occupancy
 
 OBJECT = "device_code.o"
@@ -42,13 +44,16 @@ class DeviceCode:
         return pack
 
 
-def device_code(executable: Any, gpu: Cuda, compiler: CudaCompiler) -> DeviceCode:
-    """Compiles the kernels of ``executable``, TVM's, for ``gpu``.
+def compile_for_gpu(compiled: Any, scheduled: Any, gpu: Cuda) -> DeviceCode:
+    """Compiles for ``gpu`` the kernels of ``compiled``, TVM's module of the scheduled IRModule ``scheduled``.
 
-    Raises ToolchainError when the compiler fails, and when the chip cannot hold a block of some kernel.
+    Raises ToolchainError where no compiler knows the chip, when it fails, and when the chip cannot hold a block of some
+    kernel.
     """
-    source = cuda_source(executable.mod)
+    compiler = compiler_for(gpu)
+    source = cuda_source(compiled)
     binary = compiler.compile(source, gpu)
+    blocks, multiplied_by = blocks_of_kernels(scheduled), multipliers(binary.ptx)
     kernels = tuple(
         GpuKernel(
             kernel.name,
@@ -57,6 +62,8 @@ def device_code(executable: Any, gpu: Cuda, compiler: CudaCompiler) -> DeviceCod
             kernel.shared_bytes,
             kernel.threads,
             occupancy(kernel, gpu.architecture),
+            blocks[kernel.name],
+            multiplied_by[kernel.name].value,
         )
         for kernel in kernels_of(binary.cubin)
     )

@@ -6,7 +6,7 @@ from ...targets.cuda import REGISTER_UNIT, WARP, Architecture
 from .cubin import KernelResources
 
 PARTITIONS = 4
-"""Of a multiprocessor: each has a quarter of its registers, and its warps are the partition's."""
+"""Of a multiprocessor: each has a quarter of its registers, and issues one instruction a cycle of its own warps."""
 
 
 def resident_blocks(kernel: KernelResources, chip: Architecture, dynamic_shared_bytes: int = 0) -> int:

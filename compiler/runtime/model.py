@@ -18,7 +18,7 @@ from .devices import CopyingDevice, Device, HostDevice
 from .driver import check_gpu, load_cuda_runtime
 from .floats import to_float
 from .inputs import Tokens, check_tokens, plan
-from .shapes import CompiledShape, Instrument, VirtualMachine
+from .shapes import Instrument, VirtualMachine
 from .text import Text, Tokenizer, pad
 from .threads import Threads, check_threads
 
@@ -66,7 +66,6 @@ class Model:
         self._machine = machine
         self._tokenizer = tokenizer
         self._threads = threads
-        self._shapes: dict[Bucket, CompiledShape] = {}
         self._lock = threading.RLock()
 
     @property
@@ -171,7 +170,5 @@ class Model:
 
     def _run_bucket(self, bucket: Bucket, tokens: Tokens) -> NDArray[Any]:
         with self._lock:
-            shape = self._shapes.get(bucket)
-            if shape is None:
-                shape = self._shapes[bucket] = self._machine.shape(bucket)
+            shape = self._machine.shape(bucket)
             return self._threads.run(lambda: shape(tokens))

@@ -36,6 +36,8 @@ class VirtualMachine:
         """Maps ``library``; the caller has checked that it is whole and that this machine's ``device`` can run it."""
         self._manifest = manifest
         self._device = device
+        self._instrumented = False
+        self._shapes: dict[str, CompiledShape] = {}
         path, digest = library.resolve(), manifest.files[LIBRARY_FILE].sha256
         with _loading:
             if _loaded.setdefault(path, digest) == digest:
@@ -64,19 +66,31 @@ class VirtualMachine:
 
     @contextmanager
     def instrumented(self, instrument: Instrument) -> Iterator[None]:
-        """Has the machine call ``instrument`` before and after every call that it makes, until the block ends."""
+        """Has the machine call ``instrument`` before and after every call that it makes, until the block ends.
+
+        Inside the block :meth:`shape` gives functions that call kernel by kernel.
+        """
         self._functions["set_instrument"](instrument)
+        self._instrumented = True
         try:
             yield
         finally:
+            self._instrumented = False
             self._functions["set_instrument"](None)
 
     def shape(self, bucket: Bucket) -> CompiledShape:
-        """The function compiled for ``bucket``."""
+        """The function compiled for ``bucket``: the same object, with the same input tensors, every time."""
+        graph = self._manifest.cuda is not None
+        name = bucket.stepwise_function if graph and self._instrumented else bucket.function
+        if name not in self._shapes:
+            self._shapes[name] = self._compiled_shape(name, bucket)
+        return self._shapes[name]
+
+    def _compiled_shape(self, name: str, bucket: Bucket) -> CompiledShape:
         try:
-            function = self._functions[bucket.function]
+            function = self._functions[name]
         except AttributeError as error:
-            raise ArtifactError(f"the library has no {bucket.function}; compile it again") from error
+            raise ArtifactError(f"the library has no {name}; compile it again") from error
         pad_token_id = self._manifest.architecture.pad_token_id
         return CompiledShape(function, bucket, self._weights, pad_token_id, self._device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from intbert.compiler.model import HeadKind
 from intbert.compiler.model_files import save
 from intbert.compiler.runtime import driver
 from intbert.targets import cuda_compilers
+from intbert.targets.features import X86_64, host_arch
 
 from ..models import tiny_model
 from .conftest import Run
@@ -43,6 +45,13 @@ def test_inspect_shows_what_each_kernel_needs(intbert: Run, intbert_json: Json, 
         assert row == [*(str(kernel[field]) for field in fields), f"{kernel['occupancy']:.0%}"]
 
 
+def test_inspect_says_why_tensor_cores_are_not_used(intbert: Run, artifact: Path):
+    printed = " ".join(intbert("inspect", artifact).stdout.partition("Fallbacks")[2].split())
+    assert (
+        "layers.*.intermediate plain mma_k32: the GPU has no mma_k32; mma_k16: inputs 24 is not a multiple" in printed
+    )
+
+
 def test_run_says_that_there_is_no_driver(intbert: Run, artifact: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(driver, "DRIVER", "libcuda-that-nobody-has.so.1")
     result = intbert("run", artifact, "a sentence")
@@ -59,10 +68,25 @@ def test_compile_says_how_to_get_a_compiler(
     assert "pip install 'intbert[cuda]'" in str(result.stderr) + str(result.exception)
 
 
-def test_tune_names_the_target_without_a_gpu(intbert: Run, quantized: Path, tmp_path: Path):
-    result = intbert("tune", quantized, "--target", "jetson-orin", "--log", tmp_path / "log.db")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "measuring kernels of a GPU needs one, this machine has no NVIDIA driver"),
+        (["--cost-model", "static"], "whose kernels cannot be estimated from their code"),
+    ],
+    ids=["measured", "estimated"],
+)
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is a GPU")
+def test_tune_says_what_is_missing(intbert: Run, quantized: Path, tmp_path: Path, options: list[str], words: str):
+    target = "cuda-sm75" if host_arch() == X86_64 else "cuda-sm75-aarch64"
+    result = intbert("tune", quantized, "--target", target, "--log", tmp_path / "log.db", *options)
     assert result.exit_code == 1
-    assert "for a Jetson its name with -cpu" in str(result.stderr) + str(result.exception)
+    assert words in str(result.stderr) + str(result.exception)
+
+
+def test_threads_are_of_cpus(intbert: Run, quantized: Path, tmp_path: Path):
+    options = ("--target", "jetson-orin", "--log", tmp_path / "log.db", "--threads", 2)
+    assert intbert("tune", quantized, *options).exit_code == 2
 
 
 def test_targets_show_their_gpus(intbert: Run, intbert_json: Json):

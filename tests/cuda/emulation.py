@@ -36,6 +36,7 @@ _KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w
 _DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\d+\)\s*|alignas\(\d+\)\s*)?([\w ]+?)\b(\w+)\[\];")
 _LAUNCHER = """
 extern "C" __attribute__((no_sanitize("thread"))) void launch_{name}(void** parameters) {{ {name}({arguments}); }}
+extern "C" const unsigned sizes_{name}[] = {{{sizes} 0}};
 """
 
 
@@ -124,15 +125,16 @@ def _translation_unit(source: str) -> str:
     # C++ wants what aligns a variable before what says where it lies.
     source = re.sub(r"__shared__ (alignas\(\d+\))", r"\1 __shared__", source)
     source = _DYNAMIC.sub(r"\1* const \2 = (\1*)emulated::dynamic_shared_memory();", source)
-    launchers = [
-        _LAUNCHER.format(name=name, arguments=", ".join(_arguments(parameters)))
-        for name, parameters in _KERNEL.findall(source)
-    ]
+    launchers = [_launcher(name, parameters) for name, parameters in _KERNEL.findall(source)]
     assert launchers, "no kernel"
     return f'#include "cuda_on_cpu.h"\n{source}{"".join(launchers)}'
 
 
-def _arguments(parameters: str) -> list[str]:
-    """Each parameter, of the type that its declaration names, from the array of pointers to them."""
+def _launcher(kernel: str, parameters: str) -> str:
+    """A function that calls ``kernel`` with the values that an array points to, and their sizes."""
     types = [re.sub(r"\s*__restrict__\s*\w+$|\s*\b\w+$", "", each.strip()) for each in parameters.split(",")]
-    return [f"*({kind}*)parameters[{index}]" for index, kind in enumerate(types)]
+    return _LAUNCHER.format(
+        name=kernel,
+        arguments=", ".join(f"*({kind}*)parameters[{index}]" for index, kind in enumerate(types)),
+        sizes="".join(f"sizeof({kind})," for kind in types),
+    )

@@ -60,16 +60,6 @@ def test_a_jetson_and_its_cpu_are_one_machine(name):
     assert (gpu.triple, gpu.cpu, gpu.features, gpu.models) == (cpu.triple, cpu.cpu, cpu.features, cpu.models)
 
 
-def test_peak_of_orin_is_the_data_sheets():
-    """Jetson Orin NX 16 GB: 100 sparse int8 TOPS, of which the two DLAs have 40; so 30 dense of the GPU."""
-    assert ORIN.peak_gmacs is not None
-    assert 2 * ORIN.peak_gmacs / 1e3 == pytest.approx(30, rel=0.02)
-
-
-def test_chips_without_tensor_cores_have_no_peak():
-    assert Cuda(62, 2, 1300, 59.7).peak_gmacs is None
-
-
 @pytest.mark.parametrize("sm", [0, 30, 88, 870])
 def test_an_unknown_chip_is_refused_with_those_that_are_known(sm):
     with pytest.raises(TargetError, match=rf"cuda\.sm is {sm}, .*known: 53, .*87.*nearest smaller") as raised:

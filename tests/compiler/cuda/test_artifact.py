@@ -114,6 +114,10 @@ class FakeDriver:
     def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
         return _set(version, self.version)
 
+    def cuDeviceGetName(self, name: Any, size: int, device: int) -> int:  # noqa: N802
+        name.value = b"Orin"
+        return 0
+
     def cuDeviceGetAttribute(self, value: Any, attribute: int, device: int) -> int:  # noqa: N802
         return _set(value, {75: self.sm // 10, 76: self.sm % 10}[attribute])
 
@@ -160,6 +164,11 @@ def test_what_a_machine_lacks_is_told(with_driver: Callable[[FakeDriver], None],
 def test_what_suits_passes(with_driver: Callable[[FakeDriver], None], fake: FakeDriver):
     with_driver(fake)
     driver.check_gpu(RECORD, "jetson-orin")
+
+
+def test_the_gpu_that_is_found(with_driver: Callable[[FakeDriver], None]):
+    with_driver(FakeDriver(version=13_020))
+    assert driver.found_gpu("a test needs a GPU") == driver.FoundGpu("Orin", 87, (13, 2))
 
 
 def test_loading_without_a_driver_says_so(bert: QuantizedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -16,13 +16,13 @@ from intbert.compiler.model import HeadKind, QuantizedModel
 from intbert.compiler.model_files import save
 from intbert.compiler.packing import Packing
 from intbert.schedules import cuda
-from intbert.targets import get_target
+from intbert.targets import Target, get_target
 from numpy.typing import NDArray
 
 from ...cuda.emulation import build
 from ...cuda.fake_gpu import PAGE, FakeGpu, build_driver
-from ...models import inputs, tiny_model
-from ..low_bits import with_linears, with_split
+from ...models import Size, inputs, tiny_model
+from ..low_bits import with_activations, with_linears, with_split
 from ..test_mixed_lowering import mixed_model
 
 TARGET = get_target("cuda-sm75")
@@ -64,9 +64,9 @@ class Compiled:
     kernels: Path
 
 
-def compiled(model: QuantizedModel, folder: Path) -> Compiled:
-    artifact = compile_model(model, TARGET, lengths=LENGTHS, batches=BATCHES, output=folder / "artifact")
-    return Compiled(artifact, build(kernel_source(model, TARGET, lengths=LENGTHS, batches=BATCHES), folder))
+def compiled(model: QuantizedModel, folder: Path, target: Target = TARGET) -> Compiled:
+    artifact = compile_model(model, target, lengths=LENGTHS, batches=BATCHES, output=folder / "artifact")
+    return Compiled(artifact, build(kernel_source(model, target, lengths=LENGTHS, batches=BATCHES), folder))
 
 
 def run(model: QuantizedModel, each: Compiled, gpu: FakeGpu, folder: Path) -> NDArray[np.generic]:
@@ -110,14 +110,37 @@ def test_the_oracles_bytes(make: Callable[[], QuantizedModel], driver: Path, tmp
     assert_oracles_bytes(make(), driver, tmp_path)
 
 
-@pytest.mark.usefixtures("plain_only")
-def test_a_real_model(minilm: QuantizedModel, driver: Path, tmp_path: Path):
-    """all-MiniLM-L6-v2: its channels are whole blocks of threads, which the tiny models' are not."""
-    assert_oracles_bytes(minilm, driver, tmp_path)
+@pytest.mark.parametrize("target", [TARGET.name, "cuda-sm86"])
+def test_a_real_model(minilm: QuantizedModel, driver: Path, tmp_path: Path, target: str):
+    """all-MiniLM-L6-v2 with the strategies that a user gets: the tiny models' channels do not fit tensor cores."""
+    assert_oracles_bytes(minilm, driver, tmp_path, get_target(target))
 
 
-def assert_oracles_bytes(model: QuantizedModel, driver: Path, tmp_path: Path) -> None:
-    each = compiled(model, tmp_path)
+def few_bits(weights: Packing, activations: int) -> QuantizedModel:
+    """Wide enough for tensor cores."""
+    model = with_linears(tiny_model("Bert", HeadKind.MEAN_POOLING, Size(128, heads=2, intermediate=256)), weights)
+    names = ("embeddings.output", "_hidden", "context", "activation_output")
+    return model if activations == 8 else with_activations(model, dict.fromkeys(names, (activations, 0, True)))
+
+
+@pytest.mark.parametrize(
+    ("weights", "activations", "target", "strategy"),
+    [
+        (Packing(4), 8, "cuda-sm86", "unpack_mma_k32"),
+        (Packing(4), 4, "cuda-sm86", "mma_s4_k64"),
+        (Packing(1, mid_rise=True), 2, "cuda-sm86", "mma_b1_m16_few"),
+        (Packing(3), 8, "cuda-sm75", "unpack_mma_k16"),
+    ],
+    ids=["w4a8", "w4a4", "w1a2", "w3a8-sm75"],
+)
+def test_few_bits(weights: Packing, activations: int, target: str, strategy: str, driver: Path, tmp_path: Path):
+    assert_oracles_bytes(few_bits(weights, activations), driver, tmp_path, get_target(target))
+    strategies = read_manifest(tmp_path / "artifact").strategies
+    assert {s.strategy for s in strategies if s.operator.endswith((".intermediate", ".output"))} == {strategy}
+
+
+def assert_oracles_bytes(model: QuantizedModel, driver: Path, tmp_path: Path, target: Target = TARGET) -> None:
+    each = compiled(model, tmp_path, target)
     tokens = inputs(model, ROWS, LENGTH, seed=7)
     expected = oracle.run(model, tokens.ids, tokens.mask, tokens.types)
     result = run(model, each, FakeGpu(driver), tmp_path)
@@ -153,6 +176,24 @@ def test_memory_that_runs_out_is_told(
     memory = PAGE * (sum(-(-size // PAGE) for size in sizes) + 3 + pages)
     with pytest.raises(AssertionError, match=rf"ArtifactError: the device has no memory for {what} .*out of memory"):
         run(model, each, FakeGpu(driver, memory=memory), tmp_path)
+
+
+def test_an_inference_is_a_graph_and_its_last_kernel(bert: tuple[QuantizedModel, Compiled], driver: Path):
+    """The first one launches every kernel, to warm up."""
+    _, each = bert
+    script = """
+import sys
+import ctypes
+import numpy as np
+from intbert.compiler.runtime import load
+model, driver = load(sys.argv[1]), ctypes.CDLL("libcuda.so.1")
+for _ in range(3):
+    model.run(np.ones((2, 6), np.int32))
+    print(driver.cuFakeGraphLaunches(), driver.cuFakeKernelLaunches())
+"""
+    printed = FakeGpu(driver).run(script, str(each.artifact), kernels=each.kernels)
+    kernels = len(read_manifest(each.artifact).strategies)
+    assert printed.split("\n")[:3] == [f"{run} {kernels + run}" for run in range(3)]
 
 
 def test_a_profile_has_every_operator(bert: tuple[QuantizedModel, Compiled], driver: Path):

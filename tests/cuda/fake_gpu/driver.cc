@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -25,14 +26,23 @@ using Run = const char* (*)(const char*, void (*)(void**), const unsigned*, cons
 struct Function {
   std::string name;
   void (*entry)(void**);
+  const unsigned* sizes;  // of its parameters, in bytes; the last one is 0
   Run run;
 };
+struct Launch {
+  const Function* function;
+  unsigned grid[3], block[3], shared_bytes;
+  std::vector<std::string> parameters;
+};
+using Graph = std::vector<Launch>;
 
 namespace {
 constexpr size_t PAGE = 4096;
-constexpr int FATBIN = 0xBA55ED50, LAUNCH_FAILED = 719;
+constexpr int FATBIN = 0xBA55ED50, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900;
 std::map<void*, size_t> memory;  // what was asked for; whole pages are taken
 std::string what_failed;
+Graph* capturing;
+int graph_launches, kernel_launches;
 
 size_t pages(size_t size) { return (size + PAGE - 1) / PAGE * PAGE; }
 void protect(int protection) {
@@ -42,9 +52,25 @@ struct Access {
   Access() { protect(PROT_READ | PROT_WRITE); }
   ~Access() { protect(PROT_NONE); }
 };
+
+Status run(const Launch& launch) {
+  std::vector<void*> starts, parameters;
+  std::vector<size_t> sizes;
+  for (auto& [address, size] : memory) starts.push_back(address), sizes.push_back(size);
+  for (auto& value : launch.parameters) parameters.push_back(const_cast<char*>(value.data()));
+  const Function& function = *launch.function;
+  const char* failed = function.run(function.name.c_str(), function.entry, launch.grid, launch.block, launch.shared_bytes,
+                                    parameters.data(), starts.data(), sizes.data(), starts.size());
+  what_failed = failed ? failed : "";
+  return failed ? LAUNCH_FAILED : 0;
+}
 }  // namespace
 
 extern "C" {
+// For tests: what the program has launched so far.
+int cuFakeGraphLaunches() { return graph_launches; }
+int cuFakeKernelLaunches() { return kernel_launches; }
+
 Status cuInit(unsigned) { return 0; }
 Status cuDeviceGetCount(int* count) { return *count = 1, 0; }
 Status cuDriverGetVersion(int* version) { return *version = 13000, 0; }
@@ -70,22 +96,26 @@ Status cuModuleUnload(void*) { return 0; }
 Status cuModuleGetFunction(void** function, void* module, const char* name) {
   auto entry = reinterpret_cast<void (*)(void**)>(dlsym(module, (std::string("launch_") + name).c_str()));
   if (!entry) return 500;
-  *function = new Function{name, entry, reinterpret_cast<Run>(dlsym(module, "emulated_run"))};
+  auto sizes = static_cast<const unsigned*>(dlsym(module, (std::string("sizes_") + name).c_str()));
+  *function = new Function{name, entry, sizes, reinterpret_cast<Run>(dlsym(module, "emulated_run"))};
   return 0;
 }
-Status cuLaunchKernelEx(const Config* config, void* function, void** parameters, void**) {
+Status cuLaunchKernelEx(const Config* config, void* handle, void** parameters, void**) {
+  auto* function = static_cast<const Function*>(handle);
+  Launch launch{function, {}, {}, config->shared_bytes, {}};
+  std::copy_n(config->grid, 3, launch.grid);
+  std::copy_n(config->block, 3, launch.block);
+  for (unsigned i = 0; function->sizes[i]; ++i) {
+    launch.parameters.emplace_back(static_cast<char*>(parameters[i]), function->sizes[i]);
+  }
+  if (capturing) return capturing->push_back(launch), 0;
+  ++kernel_launches;
   Access access;
-  auto& kernel = *static_cast<Function*>(function);
-  std::vector<void*> starts;
-  std::vector<size_t> sizes;
-  for (auto& [address, size] : memory) starts.push_back(address), sizes.push_back(size);
-  const char* failed = kernel.run(kernel.name.c_str(), kernel.entry, config->grid, config->block, config->shared_bytes,
-                                  parameters, starts.data(), sizes.data(), starts.size());
-  what_failed = failed ? failed : "";
-  return failed ? LAUNCH_FAILED : 0;
+  return run(launch);
 }
 
 Status cudaMalloc(void** address, size_t size) {
+  if (capturing) return CAPTURE_UNSUPPORTED;
   const char* limit = getenv("FAKE_GPU_BYTES");
   size_t used = 0;
   for (auto& each : memory) used += pages(each.second);
@@ -97,6 +127,7 @@ Status cudaMalloc(void** address, size_t size) {
   return 0;
 }
 Status cudaFree(void* address) {
+  if (capturing) return CAPTURE_UNSUPPORTED;
   auto found = memory.find(address);
   if (found == memory.end()) return address ? 1 : 0;
   munmap(address, pages(found->second));
@@ -106,6 +137,7 @@ Status cudaFree(void* address) {
 Status cudaMallocHost(void** address, size_t size) { return *address = malloc(size), 0; }
 Status cudaFreeHost(void* address) { return free(address), 0; }
 Status cudaMemcpyAsync(void* to, const void* from, size_t size, int, void*) {
+  if (capturing) return CAPTURE_UNSUPPORTED;
   Access access;
   return memcpy(to, from, size), 0;
 }
@@ -125,15 +157,24 @@ Status cudaStreamCreateWithFlags(void** stream, unsigned) { return *stream = nul
 Status cudaStreamDestroy(void*) { return 0; }
 Status cudaStreamSynchronize(void*) { return 0; }
 Status cudaStreamWaitEvent(void*, void*, unsigned) { return 0; }
-Status cudaStreamBeginCapture(void*, int) { return 801; }
-Status cudaStreamEndCapture(void*, void**) { return 801; }
+Status cudaStreamBeginCapture(void*, int) { return capturing = new Graph, 0; }
+Status cudaStreamEndCapture(void*, void** graph) { return *graph = capturing, capturing = nullptr, 0; }
 Status cudaEventCreate(void** event) { return *event = nullptr, 0; }
 Status cudaEventDestroy(void*) { return 0; }
 Status cudaEventRecord(void*, void*) { return 0; }
 Status cudaEventSynchronize(void*) { return 0; }
 Status cudaEventElapsedTime(float* ms, void*, void*) { return *ms = 0, 0; }
-Status cudaGraphDestroy(void*) { return 0; }
-Status cudaGraphExecDestroy(void*) { return 0; }
-Status cudaGraphInstantiate(void**, void*, unsigned long long) { return 801; }
-Status cudaGraphLaunch(void*, void*) { return 801; }
+Status cudaGraphDestroy(void* graph) { return delete static_cast<Graph*>(graph), 0; }
+Status cudaGraphExecDestroy(void* graph) { return delete static_cast<Graph*>(graph), 0; }
+Status cudaGraphInstantiate(void** executable, void* graph, unsigned long long) {
+  return *executable = new Graph(*static_cast<Graph*>(graph)), 0;
+}
+Status cudaGraphLaunch(void* graph, void*) {
+  ++graph_launches;
+  Access access;
+  for (auto& launch : *static_cast<Graph*>(graph)) {
+    if (Status status = run(launch)) return status;
+  }
+  return 0;
+}
 }

@@ -1,0 +1,52 @@
+"""How many blocks TVM will launch, told from schedules."""
+
+from __future__ import annotations
+
+import pytest
+import tvm
+from intbert.compiler.cuda.launches import blocks_of_kernels, launches
+from tvm import te
+from tvm.s_tir import Schedule
+
+
+def two_stages() -> Schedule:
+    """[5, 6] doubled, then one added."""
+    x = te.placeholder((5, 6), "int32", name="x")
+    doubled = te.compute((5, 6), lambda i, j: x[i, j] * 2, name="doubled")
+    added = te.compute((5, 6), lambda i, j: doubled[i, j] + 1, name="added")
+    return Schedule(te.create_prim_func([x, added]))
+
+
+def bind(sch: Schedule, name: str, tags: tuple[str, str]) -> None:
+    for loop, tag in zip(sch.get_loops(sch.get_sblock(name)), tags, strict=True):
+        sch.bind(loop, tag)
+
+
+@pytest.mark.parametrize(
+    ("tags", "blocks"),
+    [
+        (("blockIdx.x", "threadIdx.x"), 5),
+        (("threadIdx.x", "blockIdx.y"), 6),
+        (("blockIdx.y", "blockIdx.x"), 30),
+        (("threadIdx.x", "threadIdx.y"), 1),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else str(value),
+)
+def test_one_launch(tags: tuple[str, str], blocks: int):
+    sch = two_stages()
+    sch.compute_inline(sch.get_sblock("doubled"))
+    bind(sch, "added", tags)
+    assert launches(sch.mod["main"]) == [blocks]
+
+
+def test_each_outermost_bound_loop_is_a_launch():
+    sch = two_stages()
+    bind(sch, "doubled", ("blockIdx.x", "threadIdx.x"))
+    bind(sch, "added", ("threadIdx.x", "blockIdx.x"))
+    assert blocks_of_kernels(tvm.IRModule({"twice": sch.mod["main"]})) == {"twice_kernel": 5, "twice_kernel_1": 6}
+
+
+def test_a_cpus_loops_are_no_launches():
+    sch = two_stages()
+    sch.parallel(sch.get_loops(sch.get_sblock("added"))[0])
+    assert launches(sch.mod["main"]) == []
