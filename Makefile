@@ -16,7 +16,7 @@ PYTHONS := python3 python3.13 python3.12 python3.11 python3.10 python3.14 python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 10))
 UV_VERSION := 0.13.9
 
-.PHONY: help setup test soak log-soak lint format demo bench-peers bench-layers bench-arm accuracy-table lock clean distclean
+.PHONY: help setup test soak log-soak lint format demo bench-peers bench-layers bench-gpu bench-arm accuracy-table lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,9 @@ bench-peers: setup ## measure other runtimes beside this one; writes build/bench
 
 bench-layers: setup ## measure one encoder layer at every precision beside float32; writes build/bench/layers.json
 	@$(PYTHON_IN_VENV) benchmarks/layers.py $(ARGS)
+
+bench-gpu: setup ## measure on this machine's NVIDIA card, beside what else runs there; writes build/bench/gpu.json
+	@$(PYTHON_IN_VENV) benchmarks/gpu.py $(ARGS)
 
 bench-arm: setup ## count instructions on emulated Arm CPUs; writes build/bench/arm.json (ARGS="--only intbert": a slice)
 	@$(PYTHON_IN_VENV) benchmarks/arm.py $(ARGS)

@@ -99,7 +99,8 @@ def best(
     release = tvm or installed_versions()["apache-tvm"] or PINNED["apache-tvm"]
     with open_log(log, read_only=True) as opened:
         hashes = [workload.hash for workload in opened.workloads(operator)]
-        found = opened.best(hashes, features=machine.features, tvm=release, threads=threads or machine.cores)
+        count = threads or machine.kernel_threads
+        found = opened.best(hashes, features=machine.tuning_features, tvm=release, threads=count)
     if as_json:
         console.print_json({"records": [display.document(record) for record in found.values()]})
         return

@@ -49,7 +49,7 @@ def tune(
     lengths: options.Lengths = None,
     batch: options.Batches = "1",
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Of a kernel; by default one a core of the target.")
+        int | None, typer.Option("--threads", min=1, help="Of a CPU's kernel; by default one a core of the target.")
     ] = None,
     cost_model: Annotated[
         CostModel,
@@ -81,9 +81,11 @@ def tune(
         tokens = None if lengths is None else options.numbers(lengths)
         rows_of_buckets = options.numbers(batch)
         machine = get_target(target)
+        if machine.cuda is not None and threads is not None:
+            raise typer.BadParameter("--threads is of CPUs; how many a GPU's kernel has is part of its schedule")
         quantized = load(model)
         buckets = choose_buckets(quantized, tokens, rows_of_buckets)
-        settings = Settings(trials=trials, threads=threads or machine.cores, seed=seed, warm_start=warm_start)
+        settings = Settings(trials=trials, threads=threads or machine.kernel_threads, seed=seed, warm_start=warm_start)
         chosen = boards.chosen(device, tracker, key)
         meter = None if cost_model is CostModel.XGBOOST else _meter(machine)
         places = [] if meter is not None and chosen is None and not _runs_here(machine) else boards.places(chosen, wait)
@@ -114,6 +116,7 @@ def _ended_by_an_interrupt() -> Iterator[None]:
 def _meter(target: Target) -> Meter:
     from ..compiler.estimation import best_meter
 
+    target.require_cpu("estimated from their code")
     return best_meter(target)
 
 

@@ -22,15 +22,16 @@ Tell = Callable[[str], None]
 class TunedSchedules:
     """The best records of ``log`` for kernels that run on ``target``.
 
-    ``threads``: of the records; by default what the target's cores are, or else the one count that the log has.
+    ``threads``: of the records; by default as many as the target has cores, one where it has a GPU, or
+    else the one count that the log has.
     ``tell`` hears of records that do not apply any more, and of estimates that nobody has checked, which are not used.
     Raises TuningLogError as the log does.
     """
 
     def __init__(self, log: TuningLog, target: Target, threads: int | None = None, tell: Tell = lambda _: None) -> None:
         self._log = log
-        self._features = target.kernel_features
-        self._cores = target.cores
+        self._features = target.tuning_features
+        self._cores = target.kernel_threads
         self._threads = threads
         self._tell = tell
         self._told_of_unchecked = False

@@ -111,6 +111,17 @@ class Target:
         """The features of what runs the operators: the GPU where there is one, else the CPU."""
         return self.features if self.cuda is None else self.cuda.features
 
+    @property
+    def tuning_features(self) -> frozenset[str]:
+        """What tells the records of a tuning log apart: the features of what runs the operators, of a GPU its chip too:
+        one with the same features and other sizes has other best schedules."""
+        return self.features if self.cuda is None else self.cuda.features | {self.cuda.name}
+
+    @property
+    def kernel_threads(self) -> int:
+        """How many threads of the CPU are worth giving to a kernel: one a core, one in all where a GPU computes."""
+        return self.cores if self.cuda is None else 1
+
     def require_cpu(self, purpose: str) -> None:
         """Raises TargetError where a GPU runs the operators: ``purpose`` is what only kernels of a CPU can be."""
         if self.cuda is not None:

@@ -51,6 +51,10 @@ class Device(ABC):
         """A copy of the values of the tensor that ``function`` returns. Raises ArtifactError when memory runs out."""
 
     @abstractmethod
+    def values(self, tensor: Any) -> NDArray[Any]:
+        """A copy of the values that ``tensor`` has when all that was begun has ended."""
+
+    @abstractmethod
     def wait(self) -> None:
         """Returns when all that was begun has ended."""
 
@@ -74,7 +78,10 @@ class HostDevice(Device):
 
     def result(self, function: Callable[..., Any], *arguments: Any) -> NDArray[Any]:
         # A copy: the memory behind the result goes back to the machine's pool.
-        return np.array(np.from_dlpack(function(*arguments)))
+        return self.values(function(*arguments))
+
+    def values(self, tensor: Any) -> NDArray[Any]:
+        return np.array(np.from_dlpack(tensor))
 
     def wait(self) -> None:
         pass  # every call has
@@ -104,13 +111,15 @@ class CopyingDevice(Device):
 
     def result(self, function: Callable[..., Any], *arguments: Any) -> NDArray[Any]:
         try:
-            tensor = function(*arguments)
+            return self.values(function(*arguments))
         except RuntimeError as error:
             if _FULL in str(error):
                 raise _full("an inference", error) from error
             raise
+
+    def values(self, tensor: Any) -> NDArray[Any]:
         array = np.empty(tuple(tensor.shape), str(tensor.dtype))
-        _copy("runtime.TVMTensorCopyToBytes", tensor, array)  # waits for the call to end
+        _copy("runtime.TVMTensorCopyToBytes", tensor, array)  # waits for what was begun
         return array
 
     def wait(self) -> None:

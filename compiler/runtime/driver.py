@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,24 @@ CUDA_RUNTIME = "libcudart.so.13"
 """What TVM's wheel is linked with: CUDA 13, which JetPack 7 brings."""
 
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+_NAME_BYTES = 256
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 _INSTEAD = "or compile for the CPU alone"
 
 
-def check_gpu(record: CudaRecord, target: str) -> None:
-    """Raises ArtifactError unless the first GPU of this machine, with its driver, can run code for ``record``.
+@dataclass(frozen=True)
+class FoundGpu:
+    """The first GPU of this machine: what it is called, its compute capability (87 is 8.7), and the newest CUDA release
+    whose code its driver loads."""
 
-    ``target``: the artifact's, for messages.
-    """
-    needs = f"the artifact for {target} runs on a GPU"
+    name: str
+    sm: int
+    release: tuple[int, int]
+
+
+def found_gpu(needs: str) -> FoundGpu:
+    """Asks the driver. Raises ArtifactError, which begins with ``needs``, where there is no driver, none that works, or
+    no GPU."""
     driver = _driver(needs)
     status = driver.cuInit(0)
     count = ctypes.c_int()
@@ -41,19 +50,29 @@ def check_gpu(record: CudaRecord, target: str) -> None:
         )
     if status:
         raise ArtifactError(f"{needs}, the driver does not start (error {status} of cuInit); restart, {_INSTEAD}")
-    version = ctypes.c_int()
+    version, name = ctypes.c_int(), ctypes.create_string_buffer(_NAME_BYTES)
     driver.cuDriverGetVersion(ctypes.byref(version))
-    major, minor = version.value // 1000, version.value % 1000 // 10
-    if major < record.release[0]:
+    driver.cuDeviceGetName(name, _NAME_BYTES, 0)
+    release = version.value // 1000, version.value % 1000 // 10
+    return FoundGpu(name.value.decode(errors="replace"), _compute_capability(driver), release)
+
+
+def check_gpu(record: CudaRecord, target: str) -> None:
+    """Raises ArtifactError unless the first GPU of this machine, with its driver, can run code for ``record``.
+
+    ``target``: the artifact's, for messages.
+    """
+    needs = f"the artifact for {target} runs on a GPU"
+    gpu = found_gpu(needs)
+    if gpu.release[0] < record.release[0]:
         raise ArtifactError(
-            f"{needs} and was compiled by {record.compiler}; the driver knows CUDA {major}.{minor} only: update the "
-            f"driver (on a Jetson: JetPack) to CUDA {record.release[0]}, {_INSTEAD}"
+            f"{needs} and was compiled by {record.compiler}; the driver knows CUDA {gpu.release[0]}.{gpu.release[1]} "
+            f"only: update the driver (on a Jetson: JetPack) to CUDA {record.release[0]}, {_INSTEAD}"
         )
-    sm = _compute_capability(driver)
-    if sm < record.sm:
+    if gpu.sm < record.sm:
         raise ArtifactError(
-            f"{needs} of compute capability {_dotted(record.sm)} or later, this machine's has {_dotted(sm)}; compile "
-            f"it for that one (`intbert targets` lists them), {_INSTEAD}"
+            f"{needs} of compute capability {_dotted(record.sm)} or later, this machine's has {_dotted(gpu.sm)}; "
+            f"compile it for that one (`intbert targets` lists them), {_INSTEAD}"
         )
 
 

@@ -33,7 +33,7 @@ EXTRA_LIBRARY = "libtvm_runtime_extra.so"
 Answer = bytes | str
 
 CALLABLE = (
-    *("features", "machine", "room", "conditions", "sensor_inventory"),
+    *("features", "machine", "gpu", "room", "conditions", "sensor_inventory"),
     *("missing", "write", "commit", "place", "remove"),
     *("load", "run", "run_texts", "measure", "profile"),
     *("measure_kernel",),
@@ -61,6 +61,12 @@ class Board:
         governor = self.sensors.describe().governor
         found = {"description": machine.describe(), "cpu": machine.processor(), "cores": machine.usable_cores()}
         return json.dumps({**found, "governor": governor}).encode()
+
+    def gpu(self) -> bytes:
+        """JSON: the first GPU (:class:`...compiler.runtime.driver.FoundGpu`); ArtifactError where there is none."""
+        from ...compiler.runtime.driver import found_gpu
+
+        return json.dumps(asdict(found_gpu("measuring kernels of a GPU needs one"))).encode()
 
     def room(self) -> bytes:
         """JSON: what the store's file system and the memory have room for (:class:`.room.Room`)."""
@@ -136,10 +142,11 @@ class Board:
         ``request`` is a :class:`.kernels.Request` as JSON."""
         from . import kernels
 
+        asked = kernels.Request(**json.loads(request))
         if arguments not in self.arguments:
-            self.arguments = {arguments: kernels.KernelArguments(self.path(arguments))}  # of one kernel at a time
-        found = self.arguments[arguments]
-        measured = kernels.measure(self.path(library), found, self.sensors, kernels.Request(**json.loads(request)))
+            self.arguments = {}  # of one kernel at a time
+            self.arguments[arguments] = kernels.KernelArguments(self.path(arguments), kernels.device(asked.on_gpu))
+        measured = kernels.measure(self.path(library), self.arguments[arguments], self.sensors, asked)
         return json.dumps(measured).encode()
 
     def run(self, name: str, input_ids: bytes, attention_mask: bytes, token_type_ids: bytes) -> bytes:

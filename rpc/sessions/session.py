@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...compiler.artifact import LIBRARY_FILE, check_processor, file_sha256, opened, read_manifest
 from ...compiler.profile import Profile, ProfileRequest
+from ...compiler.runtime.driver import FoundGpu
 from ...errors import ArtifactError, CrashError, IntbertError, NoAnswerError, RemoteError
 from ..on_board.board import PREFIX
 from ..on_board.room import Room
@@ -69,6 +70,11 @@ class Session:
         """What the board calls itself (``description``), its ``cpu`` in words, the ``cores`` the session may use, and
         their ``governor``."""
         return json.loads(self._call("asking what it is", "machine"))
+
+    def gpu(self) -> FoundGpu:
+        """The board's first GPU; ArtifactError where it has none that its driver offers."""
+        document = json.loads(self._call("asking for its GPU", "gpu"))
+        return FoundGpu(document["name"], document["sm"], tuple(document["release"]))
 
     def upload(self, artifact: Path, progress: Callable[[int, int], None] | None = None) -> str:
         """Copies an artifact (a folder or one file) to the board; of its files only those that the board lacks.

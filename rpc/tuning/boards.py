@@ -25,12 +25,13 @@ RETRY_SECONDS = 2.0
 @dataclass(frozen=True)
 class Place:
     """Where to measure: a name that ``boards`` opens. ``wait``: seconds for a board in use; ``timeout``: for any
-    answer, a kernel's included."""
+    answer, a kernel's included; ``on_gpu``: whether its GPU is to run the kernels."""
 
     boards: Boards
     name: str
     wait: float
     timeout: float = 60.0
+    on_gpu: bool = False
 
     def open(self) -> AbstractContextManager[OpenBoard]:
         """A session with the board; nobody can be asked for a password."""
@@ -173,7 +174,8 @@ class _Bench:
             features = board.session.features()
             found = board.session.machine()
             cpu = found.pop("cpu", features.arch)  # a board may still have the runtime of an earlier release
-            self._machine = Machine(board.name, features.arch, features.features, cpu=cpu, **found)
+            gpu = board.session.gpu() if self._place.on_gpu else None
+            self._machine = Machine(board.name, features.arch, features.features, cpu=cpu, gpu=gpu, **found)
         return self
 
     def close(self) -> None:

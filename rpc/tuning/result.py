@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...compiler.runtime.driver import FoundGpu
+
 
 @dataclass(frozen=True)
 class Machine:
     """A board: its name here, its architecture and instruction set features, what it calls itself, its processor in
-    words, its cores, their cpufreq governor (None where it has none)."""
+    words, its cores, their cpufreq governor (None where it has none). ``gpu``: what runs the kernels; None: the
+    processor."""
 
     name: str
     arch: str
@@ -19,6 +22,14 @@ class Machine:
     cpu: str
     cores: int
     governor: str | None = None
+    gpu: FoundGpu | None = None
+
+    @property
+    def computes(self) -> str:
+        """What runs the kernels, in words; of a GPU with its chip and the CUDA release of its driver."""
+        if self.gpu is None:
+            return self.cpu
+        return "{} (sm_{}, driver of CUDA {}.{})".format(self.gpu.name, self.gpu.sm, *self.gpu.release)
 
 
 @dataclass(frozen=True)

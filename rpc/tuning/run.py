@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from ...compiler.estimation import Meter
 from ...compiler.model import QuantizedModel
 from ...compiler.tasks import tasks_of
 from ...errors import TuningLogError, UnsuitableBoardError
+from ...targets.cuda import Cuda
+from ...targets.cuda_compilers import compiler_for
 from ...targets.target import Target
 from ...targets.toolchain import linker
 from ...targets.versions import check_versions
@@ -25,6 +28,7 @@ from .cost_model import from_bytes, new_cost_model, to_bytes
 from .estimating import EstimatingBench
 from .interruption import Interruption
 from .progress import Progress, Tell
+from .result import Machine
 from .settings import Settings
 from .tuner import Tuner
 
@@ -47,16 +51,19 @@ def tune(
     With a ``meter`` times are its estimates, and the boards, if there are any, only check what candidates compute.
 
     Raises:
-        TargetError: the target's kernels run on a GPU.
+        TargetError: the times of a GPU's kernels are to be estimated.
+        ArtifactError: the target has a GPU, and a board has none.
         RemoteError: a board cannot be reached, or the last one was lost.
         UnsuitableBoardError: a board cannot run code for the target.
-        ToolchainError: TVM is not the pinned one, or there is no linker for the target.
+        ToolchainError: TVM is not the pinned one, or there is no linker or no CUDA compiler for the target.
         TuningLogError: the log cannot be written.
         KeyboardInterrupt: at an interrupt; everything that was measured, and the cost model, are in the log.
     """
     interruption = Interruption()
+    if meter is not None:
+        target.require_cpu("estimated from their code")
     with opened_bench(places, target, interruption) as (bench, folder):
-        tasks = tasks_of(model, buckets, target.features)
+        tasks = tasks_of(model, buckets, target.kernel_features)
         chosen = bench if meter is None else _estimating(bench, target, meter, interruption)
         with _cost_model(log, target, meter, tell) as cost_model, interruption.from_keyboard():
             tuner = Tuner(tasks, target, log, chosen, settings, folder, cost_model, tell, interruption)
@@ -70,9 +77,10 @@ def opened_bench(
 ) -> Iterator[tuple[Bench, Path]]:
     """A bench with sessions at all ``places``, and a folder for files, until the block ends. ``interruption`` ends
     what it measures. Raises as :func:`tune`."""
-    target.require_cpu("tuned")
     check_versions()
     linker(target)
+    if target.cuda is not None:
+        compiler_for(target.cuda)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intbert-tune-")))
         boards = [_opened(place, target, stack) for place in places]
@@ -87,7 +95,7 @@ def _estimating(bench: Bench, target: Target, meter: Meter, interruption: Interr
 
 
 def _opened(place: Place, target: Target, stack: ExitStack) -> BoardProcess:
-    board = BoardProcess(place)
+    board = BoardProcess(replace(place, on_gpu=target.cuda is not None))
     stack.callback(board.close)
     machine = board.machine
     if machine.arch != target.arch:
@@ -96,7 +104,25 @@ def _opened(place: Place, target: Target, stack: ExitStack) -> BoardProcess:
         raise UnsuitableBoardError(
             f"{machine.name} lacks {', '.join(missing)}, which {target.name} has; name its own target, or another board"
         )
+    if target.cuda is not None:
+        check_gpu(machine, target.cuda, target.name)
     return board
+
+
+def check_gpu(machine: Machine, wanted: Cuda, target: str) -> None:
+    """The chip must be the target's own, though others may run its code: the log says of which one the times are."""
+    gpu = machine.gpu
+    assert gpu is not None, "the board was asked for its GPU"
+    if gpu.sm != wanted.sm:
+        raise UnsuitableBoardError(
+            f"{machine.name} has the GPU {gpu.name} (sm_{gpu.sm}), {target} is {wanted.name}; name its own target"
+        )
+    compiler = compiler_for(wanted)
+    if gpu.release[0] < compiler.release[0]:
+        raise UnsuitableBoardError(
+            f"{machine.name}: its driver knows CUDA {gpu.release[0]}.{gpu.release[1]}, and {compiler.name} compiles "
+            "for a later one; update the driver (on a Jetson: JetPack), or tune with an older compiler (docs/jetson.md)"
+        )
 
 
 @contextmanager
@@ -104,7 +130,7 @@ def _cost_model(log: TuningLog, target: Target, meter: Meter | None, tell: Tell)
     """The cost model that the log keeps for this processor, or a new one; the log keeps what it learns. What it learns
     of estimates is kept apart."""
     learnt = "xgboost" if meter is None else f"xgboost of {meter.name}"
-    key = f"{learnt} {target.arch} {' '.join(sorted(target.features))}"
+    key = f"{learnt} {target.arch} {' '.join(sorted(target.tuning_features))}"
     kept = log.model(key)
     try:
         model = new_cost_model() if kept is None else from_bytes(kept)

@@ -91,7 +91,7 @@ class Tuner:
             and (record.source == MEASURED or record.device.model == self._bench.machines[0].description)
             and (record.outcome != UNCHECKED or UNCHECKED in self._bench.counted)
             and record.strategy == way.alternative.strategy.name
-            and record.features == self._target.features
+            and record.features == self._target.tuning_features
             and record.threads == self._settings.threads
             and record.versions.space == self._versions.space
         )
@@ -140,7 +140,7 @@ class Tuner:
         left = self._settings.trials - self.trials
         near = self._log.near(
             way.workload,
-            features=self._target.features,
+            features=self._target.tuning_features,
             tvm=self._versions.tvm,
             threads=self._settings.threads,
             limit=min(SEEDS, left),
@@ -185,7 +185,9 @@ class Tuner:
         """Measures candidates; each is in the log before its board begins with the next."""
         task, settings = progress.task, self._settings
         expected = task.expected_sha256(way.alternative)
-        request = Request(len(task.outputs), settings.threads, settings.repeats, settings.least_ms)
+        request = Request(
+            len(task.outputs), settings.threads, settings.repeats, settings.least_ms, self._target.cuda is not None
+        )
         identity = f"arguments-{way.workload.hash}-{way.alternative.strategy.name}"
         arguments = write_arguments(self._folder, identity, task, way.alternative)
 
@@ -210,9 +212,9 @@ class Tuner:
             seconds=measured.seconds if good else (),
             error=WRONG_BYTES if wrong else measured.error,
             threads=self._settings.threads,
-            features=self._target.features,
+            features=self._target.tuning_features,
             target=self._target.name,
-            device=Device(board.name, board.description, board.cpu, board.cores),
+            device=Device(board.name, board.description, board.computes, board.cores),
             conditions=_conditions(measured, board),
             versions=self._versions,
             source=self._bench.source,
@@ -241,9 +243,10 @@ def _worth_tuning(task: Task) -> tuple[Alternative, ...]:
 def _conditions(measured: Measured, machine: Machine) -> Conditions:
     found = measured.conditions or {}
     clock, throttled = found.get("clock_mhz"), found.get("throttled")
+    of_cpu = machine.gpu is None  # a GPU's clock is another
     return Conditions(
-        clock_hz=None if clock is None else clock * 1e6,
+        clock_hz=clock * 1e6 if of_cpu and clock is not None else None,
         temperature_celsius=found.get("temperature_c"),
-        governor=machine.governor,
+        governor=machine.governor if of_cpu else None,
         throttled=None if throttled is None else bool(throttled),
     )

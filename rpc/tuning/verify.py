@@ -73,14 +73,14 @@ def verify(
     Raises what tuning raises.
     """
     schedules = TunedSchedules(log, target, threads)
-    tasks = tasks_of(model, buckets, target.features)
+    tasks = tasks_of(model, buckets, target.kernel_features)
     known = [(task, *found) for task in tasks if (found := schedules.best(task.alternatives)) is not None]
     known.sort(key=lambda each: each[0].calls * (each[2].median_seconds or 0.0), reverse=True)
     verified: list[Verified] = []
     with opened_bench([place], target) as (bench, folder):
         for number, (task, tuned, record) in enumerate(known[:sample]):
             expected = task.expected_sha256(tuned.alternative)
-            request = Request(len(task.outputs), record.threads, REPEATS, LEAST_MS)
+            request = Request(len(task.outputs), record.threads, REPEATS, LEAST_MS, target.cuda is not None)
             arguments = write_arguments(folder, f"arguments-{number}", task, tuned.alternative)
 
             def heard(

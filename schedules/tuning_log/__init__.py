@@ -2,7 +2,7 @@
 
 with open_log("tuning.db") as log:                  # or postgresql://...
     log.add(record)                                 # on the disk when it returns
-    log.best(hashes, features=target.features, tvm="0.27.0.post1", threads=4)
+    log.best(hashes, features=target.tuning_features, tvm="0.27.0.post1", threads=4)
 """
 
 from __future__ import annotations

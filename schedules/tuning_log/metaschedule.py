@@ -95,7 +95,7 @@ def export_database(log: TuningLog, folder: Path, target: Target, filter: Filter
     with appearing(paths[0]) as write_workload, appearing(paths[1]) as write_record:
         for record in log.records(filter):
             wanted = record.outcome in (USABLE, FAILED) and record.source == MEASURED
-            if not wanted or not record.features <= target.features:
+            if not wanted or not record.features <= target.tuning_features:
                 continue
             there = view.tuning_record(record)
             if there is None:
@@ -154,7 +154,7 @@ class LogDatabase(meta_schedule.database.PyDatabase):
         """The best usable records of the workload whose traces apply."""
         if self._ranked is not None:
             return self._applied(self._ranked())[:top_k]
-        suitable = {"features": self._target.features, "tvm": self._tvm, "threads": self._threads}
+        suitable = {"features": self._target.tuning_features, "tvm": self._tvm, "threads": self._threads}
         asked = top_k
         while True:
             records = self._log.top(structural_hash(workload.mod), asked, **suitable)
@@ -172,7 +172,7 @@ class LogDatabase(meta_schedule.database.PyDatabase):
 
     def _all(self) -> Iterator[Record]:
         for record in self._log.records(Filter(tvm=self._tvm)):
-            fits = record.threads == self._threads and record.features <= self._target.features
+            fits = record.threads == self._threads and record.features <= self._target.tuning_features
             if fits and record.outcome in (USABLE, FAILED):
                 yield record
 

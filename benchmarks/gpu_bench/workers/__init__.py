@@ -1,0 +1,1 @@
+"""Workers whose models run on a GPU; they wait for it before a run ends."""
