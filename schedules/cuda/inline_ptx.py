@@ -22,13 +22,14 @@ def mma(
     return f'asm volatile("{text}" : {outputs} : {inputs});\n'
 
 
-def ldmatrix(registers: Sequence[str], address: str) -> str:
+def ldmatrix(registers: Sequence[str], address: str, qualifier: str = "") -> str:
     """A matrix of 8 rows of 16 bytes of shared memory for each of 1, 2 or 4 ``registers``; lane ``8 m + r`` has the
-    ``address`` of row ``r`` of matrix ``m``, as a generic pointer (PTX ISA, "ldmatrix")."""
+    ``address`` of row ``r`` of matrix ``m``, as a generic pointer; ``qualifier``: ``.trans`` transposes each, 2 bytes
+    an element (PTX ISA, "ldmatrix")."""
     assert len(registers) in (1, 2, 4)
     count = len(registers)
     outputs = ", ".join(f'"=r"({each})' for each in registers)
-    text = f"ldmatrix.sync.aligned.m8n8.x{count}.shared.b16 {_operands(0, count)}, [%{count}];"
+    text = f"ldmatrix.sync.aligned.m8n8.x{count}{qualifier}.shared.b16 {_operands(0, count)}, [%{count}];"
     return f'asm volatile("{text}" : {outputs} : "r"((unsigned)__cvta_generic_to_shared({address})) : "memory");\n'
 
 

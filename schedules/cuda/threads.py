@@ -10,6 +10,8 @@ from tvm.tirx import IterVar
 
 THREADS = 128
 """Of a block: four warps."""
+ENOUGH_BLOCKS = 32
+"""Of a kernel, for a whole GPU: where larger blocks would leave fewer than this, smaller ones are the default."""
 
 
 def bind_elements(sch: Schedule, block: Any) -> None:

@@ -17,14 +17,13 @@ from tvm.tirx.op import register_intrin_lowering
 from ...targets.cuda import WARP
 from ..choices import choose_tiles
 from ..vectors import widest_divisor
+from .threads import ENOUGH_BLOCKS
 
 VECTOR_BYTES = 16
 """What a thread loads or stores at once, at most."""
 WARPS = 4
 """Of a block by default: one for each scheduler of a multiprocessor."""
 MOST_WARPS = 8
-ENOUGH_BLOCKS = 32
-"""A block gets fewer warps where there would be fewer blocks than this."""
 ALL_LANES = 2**32 - 1
 _ABOVE_TVMS_OWN = 11
 

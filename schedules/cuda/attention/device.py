@@ -70,6 +70,7 @@ class DeviceFunctions:
             commit=self.multiplication.commit,
             wait=self.multiplication.wait.replace("PENDING", "0"),
             load_keys=ldmatrix([f"key[{i}]" for i in range(4)], "address"),
+            load_values=ldmatrix([f"value[{i}]" for i in range(4)], "address", ".trans"),
             score_products=_products(
                 self.multiplication, "s8.s8", ("d[0]", "d[1]", "d[2]", "d[3]"), "query[depth]", "w"
             ),
@@ -222,9 +223,7 @@ __device__ __forceinline__ void ${context}(int* finished, const unsigned* probab
     for (int column = 0; column < ${pieces}; ++column) {
       const signed char* address = ${staged}() + row * ${head_dim} + (column ^ (${swizzle})) * 16;
       unsigned value[4];
-      asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];" :
-                   "=r"(value[0]), "=r"(value[1]), "=r"(value[2]), "=r"(value[3]) :
-                   "r"((unsigned)__cvta_generic_to_shared(address)) : "memory");
+      ${load_values}
       const unsigned even[2] = {__byte_perm(value[0], value[1], 0x6420), __byte_perm(value[2], value[3], 0x6420)};
       const unsigned odd[2] = {__byte_perm(value[0], value[1], 0x7531), __byte_perm(value[2], value[3], 0x7531)};
       int* d = sums + column * 8;

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ....targets.cuda import STATIC_SHARED_BYTES, WARP
+from ..threads import ENOUGH_BLOCKS
 
 KEY_STEP = 32
 """Keys of one product with values."""
@@ -24,8 +25,9 @@ LARGE_BLOCK = 8
 """Warps."""
 _SPLITS = ((4, 1), (4, 2), (2, 1), (2, 2), (2, 4), (1, 1), (1, 2), (1, 4), (1, 8))
 """Warps along the queries and along the keys, from the most queries a block to the fewest."""
-ENOUGH_BLOCKS, ENOUGH_WARPS = 32, 128
-"""A split with fewer queries a block is taken where one with more would leave fewer blocks or warps than this."""
+ENOUGH_WARPS = 128
+"""A split with fewer queries a block is taken where one with more would leave fewer warps than this, or too few
+blocks."""
 
 
 @dataclass(frozen=True)

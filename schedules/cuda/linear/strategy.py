@@ -19,6 +19,7 @@ from ...layout import ROW_MAJOR
 from ...linear.workload import LinearWorkload
 from ...rewrite import with_body_of_block, with_body_of_loop
 from ...strategy import Sketch, Strategy, not_a_multiple
+from ..threads import ENOUGH_BLOCKS
 from .warp_tile import PIECE, Multiplication, WarpTile, function_name, function_source
 
 TILES = tuple(
@@ -34,8 +35,6 @@ TILES = tuple(
     )
 )
 """From the largest to the smallest."""
-ENOUGH_BLOCKS = 32
-"""A smaller tile is taken where a larger one would leave fewer blocks than this, or where half of its rows suffice."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,9 @@ class TileLinear(Strategy[LinearWorkload]):
     def refuse_operands(self, workload: LinearWorkload) -> str | None:
         """Why the device function cannot multiply them."""
 
+    @abstractmethod
     def tiles(self, workload: LinearWorkload) -> Sequence[WarpTile]:
-        """The default first."""
-        return _tiles(workload)
+        """All that the device function can multiply, from the largest to the smallest."""
 
     def refuse(self, workload: LinearWorkload, features: frozenset[str]) -> str | None:
         """What the chip lacks comes last: so it is said only where a better chip would have helped."""
@@ -74,7 +73,8 @@ class TileLinear(Strategy[LinearWorkload]):
         return None if missing is None else f"the GPU has no {missing}"
 
     def sketches(self, workload: LinearWorkload) -> Sequence[Sketch]:
-        return [Sketch(f"{tile} tile", partial(self._apply, workload, tile)) for tile in self.tiles(workload)]
+        tiles = _default_first(self.tiles(workload), workload)
+        return [Sketch(f"{tile} tile", partial(self._apply, workload, tile)) for tile in tiles]
 
     def finish(self, function: Any, workload: LinearWorkload) -> Any:
         x, weight = function.params[:2]
@@ -116,7 +116,7 @@ class WarpTileLinear(TileLinear):
         return DeviceFunction(function_name(self.multiplication, tile), function_source(self.multiplication, tile))
 
     def tiles(self, workload: LinearWorkload) -> Sequence[WarpTile]:
-        return [tile for tile in super().tiles(workload) if tile.registers <= self.multiplication.most_sums]
+        return [tile for tile in TILES if tile.registers <= self.multiplication.most_sums]
 
     def refuse_operands(self, workload: LinearWorkload) -> str | None:
         if workload.packed is not None:
@@ -127,15 +127,15 @@ class WarpTileLinear(TileLinear):
 _TILE = "intbert.warp_tile"
 
 
-def _tiles(workload: LinearWorkload) -> list[WarpTile]:
-    """The default first: the largest that suits the rows and leaves enough blocks, or the one with the most."""
+def _default_first(tiles: Sequence[WarpTile], workload: LinearWorkload) -> list[WarpTile]:
+    """``tiles``, behind the default: the largest that leaves enough blocks, and whose rows would not fit half of it."""
 
     def suits(tile: WarpTile) -> bool:
         blocks = -(-workload.rows // tile.rows) * -(-workload.channels // tile.columns)
         return blocks >= ENOUGH_BLOCKS and workload.rows > tile.rows // 2
 
-    best = next(filter(suits, TILES), TILES[-1])
-    return [best, *(tile for tile in TILES if tile != best)]
+    default = next(filter(suits, tiles), tiles[-1])
+    return [default, *(tile for tile in tiles if tile != default)]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ....targets.cuda import STATIC_SHARED_BYTES
 from ...linear.workload import LinearWorkload
 from ...strategy import not_a_multiple
-from ..linear.strategy import ENOUGH_BLOCKS, DeviceFunction, TileLinear
+from ..linear.strategy import DeviceFunction, TileLinear
 from ..linear.warp_tile import WarpTile
 from .codes import DEPTH
 from .tile import Operands, PackedMultiplication, function_name, function_source, stage_bytes
@@ -51,20 +51,9 @@ class PackedTileLinear(TileLinear):
             accumulators = tile.registers * self.multiplication.accumulators(operands)
             if stages >= 2 and accumulators <= self.multiplication.most_accumulators:
                 found.append(replace(tile, stages=stages))
-        return _default_first(found, workload)
+        return found
 
 
 def _operands(workload: LinearWorkload) -> Operands:
     assert workload.packed is not None
     return Operands(workload.packed, workload.activation_bits)
-
-
-def _default_first(tiles: Sequence[WarpTile], workload: LinearWorkload) -> Sequence[WarpTile]:
-    """``tiles``, from the largest to the smallest, behind the largest that suits the rows and leaves enough blocks."""
-
-    def suits(tile: WarpTile) -> bool:
-        blocks = -(-workload.rows // tile.rows) * -(-workload.channels // tile.columns)
-        return blocks >= ENOUGH_BLOCKS and workload.rows > tile.rows // 2
-
-    default = next(filter(suits, tiles), tiles[-1])
-    return [default, *(tile for tile in tiles if tile != default)]

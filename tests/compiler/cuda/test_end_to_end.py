@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,15 @@ import tvm
 assert tvm_ffi.get_global_func("ffi.Module.create.cuda", allow_missing=True) is not None, "TVM sees no GPU"
 compile_model(load(sys.argv[1]), get_target(sys.argv[2]), lengths=[6], batches=[2], output=Path(sys.argv[3]))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_nvcc() -> Iterator[None]:
+    """NVRTC compiles, which every user gets from pip: it has fewer headers, so nvcc would hide what is missing."""
+    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "nvcc").exists()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.pathsep.join(folders))
+        yield
 
 
 @pytest.fixture(scope="module")
