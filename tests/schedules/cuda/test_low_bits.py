@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from intbert.compiler.cuda.cubin import kernels_of
-from intbert.compiler.cuda.sass import CONVERSIONS, FLOAT_ARITHMETIC, LOCAL_MEMORY, disassemble, main_loop
+from intbert.compiler.cuda.sass import CONVERSIONS, FLOAT_ARITHMETIC, LOCAL_MEMORY, main_loop
 from intbert.compiler.kernels import Definition, Shape, define
 from intbert.compiler.operators.fixed_point import WIDE_LIMIT
 from intbert.compiler.operators.linear import Linear
 from intbert.compiler.operators.unpack import AddedColumns
 from intbert.compiler.operators.value_range import Range
 from intbert.compiler.packing import Packing
-from intbert.errors import ToolchainError
 from intbert.schedules.cuda.packed_linear.bit_planes import (
     FEW_PLANES_M8,
     FEW_PLANES_M16,
@@ -28,12 +27,12 @@ from intbert.schedules.layout import ROW_MAJOR
 from intbert.schedules.space import all_sketches, scheduled
 from intbert.schedules.strategy import PrimFunc
 from intbert.targets import get_target
-from intbert.targets.cuda_compilers import compiler_for
 from intbert.targets.target import Target
 from numpy.typing import NDArray
 
 from ...compiler.packings import draw_values
 from ...cuda.kernels import cuda_kernel
+from ...cuda.machine_code import cubin_of, disassembled
 from ..linear_cases import EPILOGUES, epilogues
 
 BINARY = Packing(1, mid_rise=True)
@@ -190,15 +189,10 @@ def test_machine_code(name: str, packing: Packing, bits: int, multiplies: int, l
     strategy, target = STRATEGIES[name]
     assert target.cuda is not None
     of = definition(layer(768, 3072, packing, bits), 1024, target)
-    cubin = (
-        compiler_for(target.cuda).compile(cuda_kernel(scheduled_for(strategy, of, 0), target).source, target.cuda).cubin
-    )
+    cubin = cubin_of(cuda_kernel(scheduled_for(strategy, of, 0), target).source, target.cuda)
     (resources,) = kernels_of(cubin)
     assert resources.local_bytes == 0
-    try:
-        (instructions,) = disassemble(cubin).values()
-    except ToolchainError as error:
-        pytest.skip(str(error))
+    (instructions,) = disassembled(cubin, target.cuda).values()
     loop = main_loop(instructions)
     assert loop is not None
     assert loop.count(LOCAL_MEMORY) == loop.count(CONVERSIONS) == loop.count(FLOAT_ARITHMETIC) == 0

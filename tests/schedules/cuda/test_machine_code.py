@@ -10,16 +10,13 @@ from intbert.compiler.cuda.sass import (
     LOCAL_MEMORY,
     MULTIPLIES,
     Loop,
-    disassemble,
     main_loop,
 )
-from intbert.errors import ToolchainError
 from intbert.schedules.cuda.linear.strategy import TILES
 from intbert.schedules.cuda.linear.warp_tile import WarpTile
 from intbert.targets import get_target
-from intbert.targets.cuda import Cuda
-from intbert.targets.cuda_compilers import CudaCompiler, Nvrtc, available_compilers, compiler_for
 
+from ...cuda.machine_code import cubin_of, disassembled
 from .linear_kernels import STRATEGIES, kernel, workload
 
 # Outputs of one instruction that multiplies, and how many inputs of each it takes; of a lane for dp4a, else of a warp.
@@ -34,12 +31,6 @@ BERT_BASE = {
 }
 
 
-def quickest_compiler(gpu: Cuda) -> CudaCompiler:
-    """NVRTC, which needs half of nvcc's time, where it knows ``gpu``. ToolchainError where nothing does."""
-    libraries = [compiler for compiler in available_compilers() if isinstance(compiler, Nvrtc)]
-    return next((each for each in libraries if gpu.sm in each.chips()), None) or compiler_for(gpu)
-
-
 def machine_code(
     name: str, target: str, rows: int, channels: int, inputs: int, tile: str | None = None, epilogue: str = "narrow"
 ) -> Loop:
@@ -49,17 +40,10 @@ def machine_code(
     """
     gpu = get_target(target).cuda
     assert gpu is not None
-    try:
-        compiler = quickest_compiler(gpu)
-    except ToolchainError as error:
-        pytest.skip(str(error))
-    cubin = compiler.compile(kernel(name, rows, channels, inputs, epilogue, tile).source, gpu).cubin
+    cubin = cubin_of(kernel(name, rows, channels, inputs, epilogue, tile).source, gpu)
     (resources,) = kernels_of(cubin)
     assert resources.local_bytes == 0, "registers are spilled"
-    try:
-        (instructions,) = disassemble(cubin).values()
-    except ToolchainError as error:
-        pytest.skip(str(error))
+    (instructions,) = disassembled(cubin, gpu).values()
     assert not Loop(instructions).count(LOCAL_MEMORY)
     loop = main_loop(instructions) or Loop(instructions)
     assert loop.count(CONVERSIONS) == loop.count(FLOAT_ARITHMETIC) == 0
