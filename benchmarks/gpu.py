@@ -13,10 +13,14 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from gpu_bench.card import Card, find_card, target_for
+from gpu_bench.card import target_for
 from gpu_bench.contenders import OUR_CONTENDER, available_runtimes, peers_of
 from gpu_bench.prepare import at_precisions, plan_of
 from gpu_bench.report import print_report
+from gpu_bench.watch import Watch
+from intbert.compiler.runtime.driver import FoundGpu, found_gpu
+from intbert.errors import ArtifactError
+from intbert.rpc.telemetry import GPU, Sensors
 from layer_bench.measure import LayerPlan, measure_layers
 from layer_bench.models import DEEP, LAYERS, SHALLOW, model_of_depth
 from layer_bench.rows import LayerRow
@@ -58,7 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace, card: Card, advance: Progress) -> tuple[list[Row], list[LayerRow]]:
+def run(options: argparse.Namespace, card: FoundGpu, advance: Progress) -> tuple[list[Row], list[LayerRow]]:
     """Prepare and measure one job after the other: the models' rows, and the layers'."""
     workspace, target = Workspace(BUILD, VENV), target_for(card)
     peers = peers_of(available_runtimes())
@@ -91,20 +95,22 @@ def runs_in_all(options: argparse.Namespace, peers: int) -> int:
     return (models + layers) * options.runs
 
 
-def main(arguments: Sequence[str] | None = None, find: Callable[[], Card | None] = find_card) -> int:
+def main(arguments: Sequence[str] | None = None, find: Callable[[str], FoundGpu] = found_gpu) -> int:
     """Exit status: 0, 1 with one line on stderr, 2 where there is no card, or 130 when interrupted."""
     options = parse(arguments)
-    card = find()
-    if card is None:
-        print("bench-gpu: nvidia-smi finds no NVIDIA card here, so nothing was measured", file=sys.stderr)
+    try:
+        card = find("nothing was measured: that needs an NVIDIA card")
+    except ArtifactError as error:
+        print(f"bench-gpu: {error}", file=sys.stderr)
         return NO_CARD
 
     def work() -> int:
         total = runs_in_all(options, len(peers_of(available_runtimes())))
         with shown_progress(Console(stderr=True), total) as advance:
-            rows, layers = run(options, card, advance)
+            watch = Watch(advance, Sensors(processor=GPU))
+            rows, layers = run(options, card, watch)
         write_rows([*rows, *layers], options.output)
-        print_report(rows, layers, str(card), Console(width=None if sys.stdout.isatty() else 160))
+        print_report(rows, layers, f"{card}\n{watch.summary()}", Console(width=None if sys.stdout.isatty() else 160))
         print(f"{len(rows)} rows and {len(layers)} of layers: {os.path.relpath(options.output)}")
         return 0
 

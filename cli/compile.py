@@ -28,8 +28,25 @@ def register(app: typer.Typer) -> None:
 
 def compile_(
     model: Annotated[Path, typer.Argument(help="A quantized model, as `intbert quantize` writes it.")],
-    target: options.Target,
     output: options.Output,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-t", help="host, or a name that `intbert targets` lists; by default that of --device."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="NAME", help="Compile for this board, and for what its GPU's driver loads."),
+    ] = None,
+    driver: Annotated[
+        str | None,
+        typer.Option(
+            "--driver",
+            metavar="RELEASE",
+            help="CUDA release of the driver that is to load it, such as 12.6; by default that of --device.",
+        ),
+    ] = None,
     lengths: options.Lengths = None,
     batch: options.Batches = "1",
     log: Annotated[
@@ -53,9 +70,8 @@ def compile_(
     from ..compiler.artifact import artifact_bytes
     from ..compiler.deploy import deploy
     from ..compiler.model_files import load
-    from ..targets import get_target
 
-    machine = get_target(target)
+    machine = _machine(target, device, driver)
     with console.steps() as step, _tuned(None if no_log else log, machine, threads) as tuned:
         manifest = deploy(
             load(model), machine, output=output, lengths=tokens, batches=rows, force=force, tuned=tuned, progress=step
@@ -77,6 +93,26 @@ def compile_(
             _print_schedules(manifest, tuned)
         machine_name = f"{manifest.target.name} ({manifest.target.arch})"
         print(f"{output}: {manifest.scheme} for {machine_name}, {size / 1e6:.1f} MB")
+
+
+def _machine(target: str | None, device: str | None, driver: str | None) -> Target:
+    """What to compile for: the target, with the release of the driver there as far as one is known."""
+    from ..targets import get_target
+    from ..targets.cuda import parse_release
+
+    release = None if driver is None else parse_release(driver)
+    if device is not None:
+        from ..rpc.devices.inventory import Inventory
+        from ..rpc.probing import driver_release
+
+        board = Inventory().get(device)
+        target, release = target or board.target, release or driver_release(board.facts.cuda)
+    if target is None:
+        raise typer.BadParameter("name what to compile for: --target, or --device")
+    machine = get_target(target)
+    if driver is not None and machine.cuda is None:
+        raise typer.BadParameter(f"--driver is of GPUs, and {machine.name} has none")
+    return machine.for_driver(release)
 
 
 @contextmanager

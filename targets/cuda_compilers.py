@@ -1,6 +1,9 @@
-"""CUDA compilers: nvcc where it is installed, else NVRTC from PyPI; neither needs a GPU.
+"""CUDA compilers: nvcc where it is installed, and NVRTC from PyPI; neither needs a GPU.
 
 What they make is a fatbin: machine code for the named chip, and PTX, which the driver compiles for later ones.
+
+A driver loads the code of no later major release, and each release of compilers has dropped old chips and added new
+ones. So several may be installed, and :func:`compiler_for` takes the one that suits the chip and its driver.
 """
 
 from __future__ import annotations
@@ -21,10 +24,13 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ToolchainError
-from .cuda import Cuda
+from .cuda import Cuda, Release, loads_machine_code
 
 INSTALL = "run `pip install 'intbert[cuda]'`, or install NVIDIA's CUDA toolkit (nvcc)"
-OLDER = "NVRTC of CUDA 12 knows it: run `pip install nvidia-cuda-nvrtc-cu12 nvidia-nvfatbin`"
+INSTALL_CUDA_12 = "run `pip install nvidia-cuda-nvrtc-cu12 nvidia-nvfatbin`"
+INSTALL_CUDA_13 = "run `pip install nvidia-cuda-nvrtc nvidia-nvfatbin`"
+OLDEST_RELEASE: Release = (12, 0)
+"""Earlier compilers are passed over: TVM's runtime calls cuTensorMapEncodeTiled, which drivers before this one lack."""
 OLDEST_OF_CUDA_13 = 75
 """Compute capability: CUDA 13 dropped what is older."""
 
@@ -58,6 +64,9 @@ template <class A, class B> struct conditional<false, A, B> { typedef B type; };
 """,
     }
 )
+# Of PTX, machine code is not compressed. The library's own choice is Zstandard, which drivers before 550.54 (CUDA 12.4)
+# do not read; "speed" is LZ4, as ever.
+_PACKING = ("-compress-mode=speed",)
 _CHIP = re.compile(r"sm_(\d+)")
 
 
@@ -81,7 +90,7 @@ class CudaCompiler(ABC):
 
     @property
     @abstractmethod
-    def release(self) -> tuple[int, int]:
+    def release(self) -> Release:
         """The CUDA release that it belongs to: drivers of an older major version do not load what it makes."""
 
     @property
@@ -109,7 +118,7 @@ class Nvcc(CudaCompiler):
         return "nvcc"
 
     @property
-    def release(self) -> tuple[int, int]:
+    def release(self) -> Release:
         found = re.search(r"release (\d+)\.(\d+)", _run([self.command, "--version"]))
         if found is None:
             raise ToolchainError(f"{self.command} does not say which release it is; {INSTALL}")
@@ -156,7 +165,7 @@ class Nvrtc(CudaCompiler):
         return "NVRTC"
 
     @property
-    def release(self) -> tuple[int, int]:
+    def release(self) -> Release:
         major, minor = ctypes.c_int(), ctypes.c_int()
         _check(self._library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)), "nvrtcVersion")
         return major.value, minor.value
@@ -203,7 +212,8 @@ class Nvrtc(CudaCompiler):
     def _fatbin(self, cubin: bytes, ptx: bytes, gpu: Cuda) -> bytes:
         library = _loaded(self.fatbin_path)
         handle, size, chip = ctypes.c_void_p(), ctypes.c_size_t(), str(gpu.sm).encode()
-        _check(library.nvFatbinCreate(ctypes.byref(handle), None, ctypes.c_size_t(0)), "nvFatbinCreate")
+        options = _strings(_PACKING), ctypes.c_size_t(len(_PACKING))
+        _check(library.nvFatbinCreate(ctypes.byref(handle), *options), "nvFatbinCreate")
         try:
             length = ctypes.c_size_t(len(cubin))
             _check(library.nvFatbinAddCubin(handle, cubin, length, chip, b"kernels.cubin"), "nvFatbinAddCubin")
@@ -218,7 +228,7 @@ class Nvrtc(CudaCompiler):
 
 
 def available_compilers() -> Iterator[CudaCompiler]:
-    """Yield every CUDA compiler that this machine has, the preferred first."""
+    """Yield every CUDA compiler that this machine has: nvcc, then NVRTC, the newest release first."""
     command = shutil.which("nvcc")
     if command is not None:
         yield Nvcc(command)
@@ -229,25 +239,50 @@ def available_compilers() -> Iterator[CudaCompiler]:
 
 
 def compiler_for(gpu: Cuda) -> CudaCompiler:
-    """Return the preferred compiler that knows ``gpu``.
+    """Return a compiler that knows ``gpu`` and whose code the driver there loads, as far as that one is known.
 
-    Raises ToolchainError, saying how to get one, when there is none; with the chips that are known when the installed
-    ones do not know it.
+    Of several it is one of the oldest major release, since the most drivers load its code; of these the first of
+    :func:`available_compilers`.
+
+    Raises ToolchainError, saying what to install, when there is none, with what is wrong with those that are there.
     """
-    tried: list[str] = []
+    suitable: list[tuple[int, CudaCompiler]] = []
+    refused: list[str] = []
     for compiler in available_compilers():
         try:
-            chips = compiler.chips()
+            problem = _problem(compiler, gpu)
+            if problem is None:
+                suitable.append((compiler.release[0], compiler))
+            else:
+                refused.append(f"{compiler.name} {problem}")
         except ToolchainError as error:
-            tried.append(str(error))
-            continue
-        if gpu.sm in chips:
-            return compiler
-        tried.append(f"{compiler.name} knows {', '.join(f'sm_{chip}' for chip in sorted(chips))}")
-    if not tried:
-        raise ToolchainError(f"no CUDA compiler for {gpu.name}: neither nvcc nor NVRTC is installed; {INSTALL}")
-    mend = OLDER if gpu.sm < OLDEST_OF_CUDA_13 else f"a later release may know it: {INSTALL}"
-    raise ToolchainError(f"no installed CUDA compiler knows {gpu.name}: {'; '.join(tried)}. {mend}")
+            refused.append(str(error))
+    if suitable:
+        return min(suitable, key=lambda each: each[0])[1]
+    wanted = gpu.name if gpu.driver is None else "{} with a driver of CUDA {}.{}".format(gpu.name, *gpu.driver)
+    if not refused:
+        raise ToolchainError(f"no CUDA compiler for {wanted}: neither nvcc nor NVRTC is installed; {INSTALL}")
+    raise ToolchainError(f"no installed CUDA compiler suits {wanted}: {'; '.join(refused)}. {_mend(gpu)}")
+
+
+def _problem(compiler: CudaCompiler, gpu: Cuda) -> str | None:
+    """Why ``compiler`` is not for ``gpu``; None where it is."""
+    if compiler.release < OLDEST_RELEASE:
+        return "is older than CUDA {}.{}".format(*OLDEST_RELEASE)
+    if gpu.driver is not None and not loads_machine_code(gpu.driver, compiler.release):
+        return "compiles for later drivers"
+    chips = compiler.chips()
+    return None if gpu.sm in chips else f"knows {', '.join(f'sm_{chip}' for chip in sorted(chips))}"
+
+
+def _mend(gpu: Cuda) -> str:
+    if gpu.driver is not None and not loads_machine_code(gpu.driver, OLDEST_RELEASE):
+        return "Update the driver (on a Jetson: JetPack, or NVIDIA's cuda-compat packages; docs/jetson.md)"
+    if gpu.sm < OLDEST_OF_CUDA_13:
+        return f"CUDA 13 has dropped it, CUDA 12 knows it: {INSTALL_CUDA_12}"
+    if gpu.driver is not None and not loads_machine_code(gpu.driver, (13, 0)):
+        return f"For this driver: {INSTALL_CUDA_12}; or update the driver"
+    return f"A later release may know it: {INSTALL_CUDA_13}, or install NVIDIA's CUDA toolkit (nvcc)"
 
 
 def _libraries(pattern: str) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TargetError
-from .cuda import Cuda
+from .cuda import Cuda, parse_release
 from .host import HOST, probe_host
 from .target import Target
 
@@ -33,6 +33,7 @@ _CUDA_KEYS: Mapping[str, type | tuple[type, ...]] = {
     "clock_mhz": int,
     "bandwidth_gbs": (int, float),
 }
+_DRIVER = "driver"
 _KEYS = frozenset(field.name for field in fields(Target)) - {"name"} | {_INHERITS}
 _REQUIRED = ("description", "arch", "cpu")
 
@@ -121,7 +122,7 @@ def _check(path: Path, name: str, table: Any) -> None:
             expected = "an integer"
         elif key == _CUDA:
             good = _is_cuda(value)
-            expected = f"a table of the numbers {', '.join(_CUDA_KEYS)}"
+            expected = f'a table of the numbers {", ".join(_CUDA_KEYS)}, and perhaps {_DRIVER} = "12.6"'
         else:
             good, expected = isinstance(value, str), "a string"
         if not good:
@@ -131,7 +132,8 @@ def _check(path: Path, name: str, table: Any) -> None:
 def _is_cuda(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and set(value) == set(_CUDA_KEYS)
+        and set(value) - {_DRIVER} == set(_CUDA_KEYS)
+        and isinstance(value.get(_DRIVER, ""), str)
         and all(isinstance(value[key], kind) and not isinstance(value[key], bool) for key, kind in _CUDA_KEYS.items())
     )
 
@@ -147,10 +149,15 @@ def _build(name: str, tables: _Tables) -> Target:
         values[key] = kind(values.get(key, ()))
     try:
         if _CUDA in values:
-            values[_CUDA] = Cuda(**values[_CUDA])
+            values[_CUDA] = _gpu(values[_CUDA])
         return Target(name=name, **values)
     except TargetError as error:
         raise TargetError(f"{path}: {error}") from error
+
+
+def _gpu(table: Mapping[str, Any]) -> Cuda:
+    numbers = {key: table[key] for key in _CUDA_KEYS}
+    return Cuda(**numbers, driver=parse_release(table[_DRIVER]) if _DRIVER in table else None)
 
 
 def _resolve(name: str, tables: _Tables, children: tuple[str, ...]) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import TargetError
-from .cuda import MAX_THREADS_PER_BLOCK, STATIC_SHARED_BYTES, WARP, Cuda
+from .cuda import MAX_THREADS_PER_BLOCK, STATIC_SHARED_BYTES, WARP, Cuda, Release
 from .features import IMPLIED, close_features
 
 if TYPE_CHECKING:
@@ -121,6 +121,12 @@ class Target:
     def kernel_threads(self) -> int:
         """How many threads of the CPU are worth giving to a kernel: one a core, one in all where a GPU computes."""
         return self.cores if self.cuda is None else 1
+
+    def for_driver(self, release: Release | None) -> Target:
+        """The target whose GPU has a driver of this CUDA release; itself where that is None, or there is no GPU."""
+        if self.cuda is None or release is None:
+            return self
+        return replace(self, cuda=replace(self.cuda, driver=release))
 
     def require_cpu(self, purpose: str) -> None:
         """Raises TargetError where a GPU runs the operators: ``purpose`` is what only kernels of a CPU can be."""

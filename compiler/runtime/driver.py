@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ArtifactError, ToolchainError
+from ...targets.cuda import Release, compiles_ptx, loads_machine_code, runs_code_of
 from ..artifact import CudaRecord
 from .library import find_library, tvm_runtime
 
@@ -23,6 +24,7 @@ CUDA_RUNTIME = "libcudart.so.13"
 
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 _NAME_BYTES = 256
+_MULTIPROCESSORS, _CACHE_BYTES = 16, 38  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT and _L2_CACHE_SIZE
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 _INSTEAD = "or compile for the CPU alone"
 
@@ -34,7 +36,26 @@ class FoundGpu:
 
     name: str
     sm: int
-    release: tuple[int, int]
+    release: Release
+
+    def __str__(self) -> str:
+        """``Orin (sm_87, driver of CUDA 12.6)``."""
+        return "{} (sm_{}, driver of CUDA {}.{})".format(self.name, self.sm, *self.release)
+
+
+@dataclass(frozen=True)
+class GpuSize:
+    """The multiprocessors of a GPU, and the bytes of its second-level cache."""
+
+    multiprocessors: int
+    cache_bytes: int
+
+
+def gpu_size(needs: str) -> GpuSize:
+    """Of the first GPU; raises as :func:`found_gpu`."""
+    found_gpu(needs)
+    driver = _driver(needs)
+    return GpuSize(_attribute(driver, _MULTIPROCESSORS), _attribute(driver, _CACHE_BYTES))
 
 
 def found_gpu(needs: str) -> FoundGpu:
@@ -64,15 +85,22 @@ def check_gpu(record: CudaRecord, target: str) -> None:
     """
     needs = f"the artifact for {target} runs on a GPU"
     gpu = found_gpu(needs)
-    if gpu.release[0] < record.release[0]:
+    known, wanted = "{}.{}".format(*gpu.release), "{}.{}".format(*record.release)
+    if not loads_machine_code(gpu.release, record.release):
         raise ArtifactError(
-            f"{needs} and was compiled by {record.compiler}; the driver knows CUDA {gpu.release[0]}.{gpu.release[1]} "
-            f"only: update the driver (on a Jetson: JetPack) to CUDA {record.release[0]}, {_INSTEAD}"
+            f"{needs} and was compiled by {record.compiler}; the driver knows CUDA {known} only: compile it with "
+            f"--driver {known}, update the driver (on a Jetson: JetPack) to CUDA {record.release[0]}, {_INSTEAD}"
         )
     if gpu.sm < record.sm:
         raise ArtifactError(
             f"{needs} of compute capability {_dotted(record.sm)} or later, this machine's has {_dotted(gpu.sm)}; "
             f"compile it for that one (`intbert targets` lists them), {_INSTEAD}"
+        )
+    if not runs_code_of(gpu.sm, record.sm) and not compiles_ptx(gpu.release, record.release):
+        raise ArtifactError(
+            f"{needs} of compute capability {_dotted(record.sm)}; for that of this machine, {_dotted(gpu.sm)}, its "
+            f"driver would have to compile PTX of CUDA {wanted}, and knows CUDA {known} only: compile it for that one "
+            f"(`intbert targets` lists them), update the driver, {_INSTEAD}"
         )
 
 
@@ -86,12 +114,13 @@ def _driver(needs: str) -> Any:
 
 
 def _compute_capability(driver: Any) -> int:
-    values = []
-    for attribute in (_MAJOR, _MINOR):
-        value = ctypes.c_int()
-        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, 0)
-        values.append(value.value)
-    return 10 * values[0] + values[1]
+    return 10 * _attribute(driver, _MAJOR) + _attribute(driver, _MINOR)
+
+
+def _attribute(driver: Any, attribute: int) -> int:
+    value = ctypes.c_int()
+    driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, 0)
+    return value.value
 
 
 def _dotted(sm: int) -> str:

@@ -2,7 +2,7 @@
 
 from .facts import BoardFacts, ClockPolicy, CoreKind, CudaFacts, Python
 from .fitness import best_python, problems, require_fit
-from .gpu import gpu_problem, usable_gpu
+from .gpu import driver_release, gpu_problem, usable_gpu
 from .parse import parse_report
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "CudaFacts",
     "Python",
     "best_python",
+    "driver_release",
     "gpu_problem",
     "parse_report",
     "problems",

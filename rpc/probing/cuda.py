@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ...targets.cuda import Release
 from .facts import CudaFacts
 from .report import Report
 
@@ -38,6 +39,7 @@ def cuda_facts(report: Report, model: str | None) -> CudaFacts | None:
         runtime=_runtime(report),
         l4t=l4t,
         jetpack=report.line("nvidia_jetpack"),
+        driver_release=_driver_release(report),
     )
 
 
@@ -60,7 +62,13 @@ def _l4t(report: Report) -> str | None:
     return package[0] if package else None
 
 
-def _runtime(report: Report) -> tuple[int, int] | None:
+def _driver_release(report: Report) -> Release | None:
+    """From what cuDriverGetVersion sets: 1000 times the major version and 10 times the minor one."""
+    version = report.integer("cuda_driver")
+    return None if version is None or not 1000 <= version < 100_000 else (version // 1000, version % 1000 // 10)
+
+
+def _runtime(report: Report) -> Release | None:
     """By ``version.json``, else the newest of the libraries whose names tell more than the major version."""
     found = re.search(r'"cuda_cudart"[^}]*?"version"\s*:\s*"(\d+)\.(\d+)', report.text("cuda_version"))
     if found is not None:

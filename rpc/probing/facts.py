@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...errors import DeviceError
+from ...targets.cuda import Release
 from ...targets.features import IMPLIED, close_features
 
 
@@ -58,15 +59,17 @@ class CudaFacts:
     """An NVIDIA GPU and its software; what the board does not tell is None.
 
     ``l4t`` and ``jetpack`` are releases of Jetsons' software; ``runtime`` is libcudart's version; ``sm`` the compute
-    capability.
+    capability. ``driver`` is the driver's own version, such as 580.65.06, ``driver_release`` the CUDA release that it
+    says it is of.
     """
 
     gpu: str | None
     sm: tuple[int, int] | None
     driver: str | None
-    runtime: tuple[int, int] | None
+    runtime: Release | None
     l4t: str | None
     jetpack: str | None
+    driver_release: Release | None = None
 
 
 @dataclass(frozen=True)

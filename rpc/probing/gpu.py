@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ...targets.cuda import Release
+from ...targets.cuda_compilers import OLDEST_OF_CUDA_13
 from .facts import BoardFacts, CudaFacts
 
 CUDA_RELEASE = 13
 """The major version of CUDA that apache-tvm's wheel is linked with."""
-OLDEST_CHIP = 75
-"""The oldest compute capability that CUDA 13 knows."""
 _RECIPE = "or build TVM's runtime for it (docs/jetson.md)"
 
-# Jetson Linux (L4T) -> the JetPack that it is part of.
-_JETPACK_BY_L4T = {32: 4, 34: 5, 35: 5, 36: 6, 38: 7}
+# Jetson Linux (L4T) -> the JetPack that it is part of, and the first CUDA release that its driver was of.
+_JETPACK_BY_L4T: Mapping[int, int] = MappingProxyType({32: 4, 34: 5, 35: 5, 36: 6, 38: 7})
+_DRIVER_BY_L4T: Mapping[int, Release] = MappingProxyType(
+    {32: (10, 2), 34: (11, 4), 35: (11, 4), 36: (12, 2), 38: (13, 0)}
+)
 
 
 def usable_gpu(facts: BoardFacts) -> int | None:
@@ -28,20 +34,39 @@ def gpu_problem(facts: BoardFacts) -> str | None:
         return None
     if cuda.sm is None:
         return "its compute capability cannot be told; update the driver to 510 or later"
-    if _chip(cuda.sm) < OLDEST_CHIP:
+    if _chip(cuda.sm) < OLDEST_OF_CUDA_13:
         return (
             f"CUDA {CUDA_RELEASE}, which TVM's runtime from PyPI needs, does not know compute capability "
             f"{cuda.sm[0]}.{cuda.sm[1]}; use its CPU, {_RECIPE}"
         )
-    if cuda.runtime is not None and cuda.runtime[0] >= CUDA_RELEASE:
+    found = _too_old(cuda)
+    if found is None:
         return None
-    return f"TVM's runtime from PyPI needs CUDA {CUDA_RELEASE}, this machine has {_found(cuda)}; {_update(cuda)}"
-
-
-def _found(cuda: CudaFacts) -> str:
-    runtime = "no CUDA runtime" if cuda.runtime is None else "CUDA {}.{}".format(*cuda.runtime)
     jetpack = _jetpack(cuda)
-    return runtime if jetpack is None else f"{runtime} (JetPack {jetpack})"
+    found = found if jetpack is None else f"{found} (JetPack {jetpack})"
+    return f"TVM's runtime from PyPI needs CUDA {CUDA_RELEASE}, this machine has {found}; {_update(cuda)}"
+
+
+def driver_release(cuda: CudaFacts | None) -> Release | None:
+    """The CUDA release of the board's driver: as it says itself, else as the system's release brings it; None where
+    neither is known."""
+    if cuda is None:
+        return None
+    if cuda.driver_release is not None or cuda.l4t is None:
+        return cuda.driver_release
+    return _DRIVER_BY_L4T.get(_major(cuda.l4t) or 0)
+
+
+def _too_old(cuda: CudaFacts) -> str | None:
+    """Which part of its CUDA is older than what the runtime needs, or missing; None where nothing is."""
+    if cuda.runtime is None:
+        return "no CUDA runtime"
+    if cuda.runtime[0] < CUDA_RELEASE:
+        return "CUDA {}.{}".format(*cuda.runtime)
+    driver = driver_release(cuda)
+    if driver is not None and driver[0] < CUDA_RELEASE:
+        return "a driver of CUDA {}.{}".format(*driver)
+    return None
 
 
 def _update(cuda: CudaFacts) -> str:

@@ -144,6 +144,13 @@ sensors() {
     fi
 }
 
+about_cuda_driver='
+import ctypes
+version = ctypes.c_int()
+if ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version)) == 0:
+    print(version.value)
+'
+
 ask_gpu() { # FIELD
     limited 5 nvidia-smi "--query-gpu=$1" --format=csv,noheader
 }
@@ -158,6 +165,9 @@ nvidia() {
         say gpu_name "$name"
         driver=$(ask_gpu driver_version) && say gpu_driver_version "$driver"
         capability=$(ask_gpu compute_cap) && say gpu_compute_cap "$capability" # drivers before 510 do not know it
+    fi
+    if [ -f "$root/etc/nv_tegra_release" ] || command -v nvidia-smi >/dev/null; then
+        say cuda_driver "$(limited 10 python3 -I -B -c "$about_cuda_driver")"
     fi
     for library in "$root"/usr/local/cuda*/lib64/libcudart.so.* "$root"/usr/local/cuda*/targets/*/lib/libcudart.so.* \
         "$root"/usr/lib/*-linux-gnu/libcudart.so.* "$root"/usr/lib64/libcudart.so.*; do

@@ -12,8 +12,8 @@ from ...compiler.runtime.driver import FoundGpu
 @dataclass(frozen=True)
 class Machine:
     """A board: its name here, its architecture and instruction set features, what it calls itself, its processor in
-    words, its cores, their cpufreq governor (None where it has none). ``gpu``: what runs the kernels; None: the
-    processor."""
+    words, its cores. ``gpu``: what runs the kernels; None: the processor. ``governor``: what chooses the clock of that
+    one, None where it has none."""
 
     name: str
     arch: str
@@ -27,9 +27,7 @@ class Machine:
     @property
     def computes(self) -> str:
         """What runs the kernels, in words; of a GPU with its chip and the CUDA release of its driver."""
-        if self.gpu is None:
-            return self.cpu
-        return "{} (sm_{}, driver of CUDA {}.{})".format(self.gpu.name, self.gpu.sm, *self.gpu.release)
+        return self.cpu if self.gpu is None else str(self.gpu)
 
 
 @dataclass(frozen=True)

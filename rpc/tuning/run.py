@@ -14,7 +14,7 @@ from ...compiler.artifact import Bucket
 from ...compiler.estimation import Meter
 from ...compiler.model import QuantizedModel
 from ...compiler.tasks import tasks_of
-from ...errors import TuningLogError, UnsuitableBoardError
+from ...errors import ToolchainError, TuningLogError, UnsuitableBoardError
 from ...targets.cuda import Cuda
 from ...targets.cuda_compilers import compiler_for
 from ...targets.target import Target
@@ -63,7 +63,7 @@ def tune(
     if meter is not None:
         target.require_cpu("estimated from their code")
     with opened_bench(places, target, interruption) as (bench, folder):
-        tasks = tasks_of(model, buckets, target.kernel_features)
+        tasks = tasks_of(model, buckets, target.kernel_features, target.cuda)
         chosen = bench if meter is None else _estimating(bench, target, meter, interruption)
         with _cost_model(log, target, meter, tell) as cost_model, interruption.from_keyboard():
             tuner = Tuner(tasks, target, log, chosen, settings, folder, cost_model, tell, interruption)
@@ -84,6 +84,7 @@ def opened_bench(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intbert-tune-")))
         boards = [_opened(place, target, stack) for place in places]
+        target = _for_drivers(target, boards)
         builder = stack.enter_context(Builder(target, os.cpu_count() or 1))
         shared = any(place.name == HERE for place in places)
         bench = Bench(builder, boards, folder, shared=shared, interruption=interruption or Interruption())
@@ -110,19 +111,24 @@ def _opened(place: Place, target: Target, stack: ExitStack) -> BoardProcess:
 
 
 def check_gpu(machine: Machine, wanted: Cuda, target: str) -> None:
-    """The chip must be the target's own, though others may run its code: the log says of which one the times are."""
+    """The chip must be the target's own, though others may run its code: the log says of which one the times are. And
+    there must be a compiler whose code the driver loads."""
     gpu = machine.gpu
     assert gpu is not None, "the board was asked for its GPU"
     if gpu.sm != wanted.sm:
         raise UnsuitableBoardError(
             f"{machine.name} has the GPU {gpu.name} (sm_{gpu.sm}), {target} is {wanted.name}; name its own target"
         )
-    compiler = compiler_for(wanted)
-    if gpu.release[0] < compiler.release[0]:
-        raise UnsuitableBoardError(
-            f"{machine.name}: its driver knows CUDA {gpu.release[0]}.{gpu.release[1]}, and {compiler.name} compiles "
-            "for a later one; update the driver (on a Jetson: JetPack), or tune with an older compiler (docs/jetson.md)"
-        )
+    try:
+        compiler_for(replace(wanted, driver=gpu.release))
+    except ToolchainError as error:
+        raise UnsuitableBoardError(f"{machine.name}: {error}") from error
+
+
+def _for_drivers(target: Target, boards: Sequence[BoardProcess]) -> Target:
+    """The target with the oldest of the boards' drivers: what that one loads, the others load too."""
+    releases = [board.machine.gpu.release for board in boards if board.machine.gpu is not None]
+    return target.for_driver(min(releases, default=None))
 
 
 @contextmanager

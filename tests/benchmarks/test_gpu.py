@@ -9,11 +9,14 @@ from typing import Any
 
 import gpu
 import pytest
-from gpu_bench import card as cards
-from gpu_bench.card import Card, find_card, target_for
+from gpu_bench.card import target_for
 from gpu_bench.contenders import OUR_CONTENDER, PEERS, available_runtimes, peers_of
 from gpu_bench.prepare import at_precisions, plan_of
 from gpu_bench.report import ratio_table
+from gpu_bench.watch import Watch
+from intbert.compiler.runtime import driver
+from intbert.compiler.runtime.driver import FoundGpu
+from intbert.rpc.telemetry import Conditions, Sensors
 from layer_bench.measure import LayerPlan
 from layer_bench.rows import LayerRow
 from peer_bench.errors import BenchmarkError
@@ -24,7 +27,7 @@ from peer_bench.rows import Row
 from peer_bench.workspace import Workspace
 from rich.console import Console
 
-T4 = Card("Tesla T4", 75, "580.65.06")
+T4 = FoundGpu("Tesla T4", 75, (13, 0))
 
 
 def row(runtime: str, precision: str, p50: float, to_ours: float, length: int = 128, batch: int = 8) -> Row:
@@ -34,56 +37,27 @@ def row(runtime: str, precision: str, p50: float, to_ours: float, length: int = 
     )  # fmt: skip
 
 
-@pytest.fixture
-def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Puts a program in place of ``nvidia-smi`` that prints ``text``."""
-
-    def place(text: str, status: int = 0) -> None:
-        command = tmp_path / "nvidia-smi"
-        command.write_text(f"#!/bin/sh\nprintf '%s\\n' '{text}'\nexit {status}\n")
-        command.chmod(0o755)
-        monkeypatch.setattr(cards.shutil, "which", lambda name: str(command))
-
-    return place
-
-
-@pytest.mark.parametrize(
-    ("text", "status", "found"),
-    [
-        ("Tesla T4, 7.5, 580.65.06", 0, T4),
-        ("NVIDIA H100, 9.0, 580.1\nTesla T4, 7.5, 580.1", 0, Card("NVIDIA H100", 90, "580.1")),
-        ("No devices were found", 6, None),
-        ("Orin (nvgpu), [N/A], 540.4.0", 0, None),
-        ("", 0, None),
-    ],
-    ids=["one", "the-first-of-two", "none", "no-capability", "nothing"],
-)
-def test_the_card(smi, text: str, status: int, found: Card | None):
-    smi(text, status)
-    assert find_card() == found
-
-
-def test_no_nvidia_smi(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cards.shutil, "which", lambda name: None)
-    assert find_card() is None
-
-
 @pytest.mark.parametrize(("sm", "chosen"), [(75, 75), (87, 87), (100, 90), (120, 110)])
 def test_the_target_is_of_the_cards_chip(sm: int, chosen: int):
-    target = target_for(Card("a card", sm, "1"))
+    target = target_for(FoundGpu("a card", sm, (12, 6)))
     assert target.cuda is not None
-    assert (target.cuda.sm, target.name) == (chosen, f"card-sm{chosen}")
+    assert (target.cuda.sm, target.cuda.driver, target.name) == (chosen, (12, 6), f"card-sm{chosen}")
 
 
 def test_a_card_that_is_too_old():
-    with pytest.raises(BenchmarkError, match=r"a card \(sm_35, driver 1\) is older than every chip"):
-        target_for(Card("a card", 35, "1"))
+    with pytest.raises(BenchmarkError, match=r"a card \(sm_35, driver of CUDA 12\.0\) is older than every chip"):
+        target_for(FoundGpu("a card", 35, (12, 0)))
 
 
 def test_without_a_card_nothing_is_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(driver, "DRIVER", "libcuda-that-nobody-has.so.1")
     monkeypatch.setattr(gpu, "run", lambda *arguments: pytest.fail("it went on"))
-    assert gpu.main([], find=lambda: None) == gpu.NO_CARD
-    assert "nvidia-smi finds no NVIDIA card here" in capsys.readouterr().err
+    assert gpu.main([]) == gpu.NO_CARD
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "bench-gpu: nothing was measured: that needs an NVIDIA card, this machine has no NVIDIA driver"
+    )
+    assert told.count("\n") == 1
 
 
 def test_peers_are_those_that_find_the_card(monkeypatch: pytest.MonkeyPatch):
@@ -151,14 +125,36 @@ def test_every_job_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(gpu, "available_runtimes", lambda: frozenset({"torch-cuda"}))
     output = tmp_path / "gpu.json"
     options = ["--models", "minilm", "--layers", "minilm", "--batches", "1,8", "--output", str(output)]
-    assert gpu.main(options, find=lambda: T4) == 0
+    assert gpu.main(options, find=lambda needs: T4) == 0
     rows = json.loads(output.read_text())
     shapes = {(each["length"], each["batch"]) for each in rows if "batch" in each}
     assert shapes == {(32, 1), (32, 8), (128, 1), (128, 8)}
     assert {each["cpu"] for each in rows} == {str(T4)}
     printed = capsys.readouterr().out
     assert "8 rows and 3 of layers" in printed
+    assert "clock: unknown; temperature: unknown; held back: the card cannot tell" in printed
     assert "16.00" in printed, "the 4-bit layer, times faster than that in float32"
+
+
+def test_the_cards_clock_is_watched():
+    readings = iter(
+        Conditions(clock, 60.0, reasons, None, None)
+        for clock, reasons in ((300.0, ()), (1410.0, ()), (1980.0, ()), (1200.0, ("power cap",)))
+    )
+
+    class Told(Sensors):
+        def read(self) -> Conditions:
+            return next(readings)
+
+    heard: list[tuple[str, int]] = []
+    watch = Watch(lambda what, runs: heard.append((what, runs)), Told())
+    for turn in (("loading", 0), ("measuring", 10), ("measuring", 10)):
+        watch(*turn)
+    assert heard == [("loading", 0), ("measuring", 10), ("measuring", 10)]
+    assert watch.summary() == (
+        "clock: 1200 to 1980 MHz, median 1590; temperature: 60 to 60 degrees C, median 60; "
+        "held back: 1 of 2 turns (power cap)"
+    )
 
 
 def test_ratios_are_of_the_rounds():

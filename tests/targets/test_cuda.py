@@ -3,7 +3,15 @@
 import pytest
 from intbert.errors import TargetError
 from intbert.targets import get_target, list_targets
-from intbert.targets.cuda import ARCHITECTURES, FEATURES, Cuda, runs_code_of
+from intbert.targets.cuda import (
+    ARCHITECTURES,
+    FEATURES,
+    Cuda,
+    compiles_ptx,
+    loads_machine_code,
+    parse_release,
+    runs_code_of,
+)
 
 ORIN = Cuda(87, 8, 918, 102.4)
 GPUS = {
@@ -84,8 +92,16 @@ TABLE = '[x]\ninherits = "aarch64"\n'
         ('cuda = { sm = "87", multiprocessors = 1, clock_mhz = 1, bandwidth_gbs = 1 }', "expected a table"),
         ("cuda = { sm = 87, multiprocessors = true, clock_mhz = 1, bandwidth_gbs = 1 }", "expected a table"),
         ("cuda = { sm = 88, multiprocessors = 1, clock_mhz = 1, bandwidth_gbs = 1 }", "cuda.sm is 88"),
+        (
+            "cuda = { sm = 87, multiprocessors = 1, clock_mhz = 1, bandwidth_gbs = 1, driver = 12.6 }",
+            "perhaps driver =",
+        ),
+        (
+            'cuda = { sm = 87, multiprocessors = 1, clock_mhz = 1, bandwidth_gbs = 1, driver = "new" }',
+            "'new' is no CUDA",
+        ),
     ],
-    ids=["number", "missing-keys", "string", "boolean", "unknown-sm"],
+    ids=["number", "missing-keys", "string", "boolean", "unknown-sm", "driver-as-number", "no-release"],
 )
 def test_errors_in_presets_say_where(tmp_path, text, message):
     path = tmp_path / "mine.toml"
@@ -97,8 +113,10 @@ def test_errors_in_presets_say_where(tmp_path, text, message):
 
 def test_a_gpu_of_the_users(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text(TABLE + "cuda = { sm = 87, multiprocessors = 16, clock_mhz = 1300, bandwidth_gbs = 204 }")
+    gpu = "sm = 87, multiprocessors = 16, clock_mhz = 1300, bandwidth_gbs = 204"
+    path.write_text(f'{TABLE}cuda = {{ {gpu} }}\n[y]\ninherits = "x"\ncuda = {{ {gpu}, driver = "12.6" }}')
     assert get_target("x", path).cuda == Cuda(87, 16, 1300, 204)
+    assert get_target("y", path).cuda == Cuda(87, 16, 1300, 204, driver=(12, 6))
 
 
 @pytest.mark.parametrize(
@@ -116,6 +134,41 @@ def test_a_gpu_of_the_users(tmp_path):
 )
 def test_machine_code_runs_on_later_chips_of_its_generation(device, sm, runs):
     assert runs_code_of(device, sm) == runs
+
+
+@pytest.mark.parametrize(
+    ("driver", "compiler", "machine_code", "ptx"),
+    [
+        ((12, 6), (12, 6), True, True),
+        ((12, 2), (12, 9), True, False),
+        ((13, 0), (12, 9), True, True),
+        ((12, 9), (13, 0), False, False),
+        ((11, 8), (12, 0), False, False),
+    ],
+    ids=["same", "later-minor", "earlier-major", "later-major", "old-driver"],
+)
+def test_what_a_driver_takes(driver, compiler, machine_code, ptx):
+    assert loads_machine_code(driver, compiler) == machine_code
+    assert compiles_ptx(driver, compiler) == ptx
+
+
+@pytest.mark.parametrize(("text", "release"), [("12", (12, 0)), ("12.6", (12, 6)), ("13.10", (13, 10))])
+def test_releases(text, release):
+    assert parse_release(text) == release
+
+
+@pytest.mark.parametrize("text", ["", "12.", ".6", "540.4.0", "580.65", "v12", "12,6", "-12"])
+def test_what_is_no_release(text):
+    with pytest.raises(TargetError, match=r"is no CUDA release, such as 12 or 12\.6; `nvidia-smi` shows"):
+        parse_release(text)
+
+
+def test_a_driver_is_of_gpus():
+    orin, cpu = get_target("jetson-orin"), get_target("jetson-orin-cpu")
+    assert orin.cuda is not None
+    assert orin.for_driver((12, 6)).cuda == Cuda(**{**vars(orin.cuda), "driver": (12, 6)})
+    assert orin.for_driver((12, 6)).for_driver(None).cuda == Cuda(**{**vars(orin.cuda), "driver": (12, 6)})
+    assert cpu.for_driver((12, 6)) == cpu
 
 
 def test_what_only_a_cpu_can_do_is_refused():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from intbert.errors import ToolchainError
 from intbert.targets import cuda_compilers, get_target
-from intbert.targets.cuda import Cuda
+from intbert.targets.cuda import ARCHITECTURES, Cuda, Release
 from intbert.targets.cuda_compilers import (
     CudaBinary,
     CudaCompiler,
@@ -19,9 +19,11 @@ from intbert.targets.cuda_compilers import (
     available_compilers,
     compiler_for,
 )
+from intbert.targets.presets import list_presets
+
+from ..cuda.fatbin import MACHINE_CODE, MAGIC, PTX, entries_of
 
 ORIN = Cuda(87, 8, 918, 102.4)
-FATBIN_MAGIC = 0xBA55ED50
 SOURCE = """
 #ifdef __CUDACC_RTC__
   #include <cuda/std/cstdint>
@@ -36,18 +38,18 @@ extern "C" __global__ void __launch_bounds__(64) scale(const int8_t* x, float* y
 """
 
 
-@pytest.fixture(params=["nvcc", "NVRTC"])
+@pytest.fixture(params=["nvcc 13", "NVRTC 12", "NVRTC 13"])
 def compiler(request: pytest.FixtureRequest) -> CudaCompiler:
-    found = next((each for each in available_compilers() if each.title == request.param), None)
-    if found is None and request.param == "nvcc":
-        pytest.skip("nvcc is not installed")
+    found = next((each for each in available_compilers() if each.name.startswith(f"{request.param}.")), None)
+    if found is None and request.param.startswith("nvcc"):
+        pytest.skip(f"{request.param} is not installed")
     assert found is not None, "the extra cuda belongs to the tests' environment"
     return found
 
 
 def test_machine_code_and_ptx_in_one_file(compiler: CudaCompiler):
     binary = compiler.compile(SOURCE, ORIN)
-    assert struct.unpack_from("<I", binary.fatbin) == (FATBIN_MAGIC,)
+    assert struct.unpack_from("<I", binary.fatbin) == (MAGIC,)
     assert binary.cubin[:4] == b"\x7fELF"
     assert ".target sm_87" in binary.ptx
     assert ".entry scale" in binary.ptx
@@ -65,9 +67,22 @@ def test_equal_sources_give_equal_bytes(compiler: CudaCompiler):
     assert compiler.compile(SOURCE, ORIN) == compiler.compile(SOURCE, ORIN)
 
 
-def test_every_preset_of_cuda_13_is_known(compiler: CudaCompiler):
-    if compiler.release >= (13, 0):
-        assert {75, 80, 86, 87, 89, 90, 110} <= compiler.chips()
+def test_chips_of_the_presets_are_known(compiler: CudaCompiler):
+    """sm_110 had another number in CUDA 12."""
+    by_release = {12: {53, 62, 72, 75, 80, 86, 87, 89, 90}, 13: {75, 80, 86, 87, 89, 90, 110}}
+    assert set(ARCHITECTURES) & compiler.chips() == by_release[compiler.release[0]]
+
+
+def test_drivers_of_its_major_release_read_all_that_it_packs(compiler: CudaCompiler):
+    """Those of CUDA 12 know no Zstandard before 12.4."""
+    includes, start, kernel = SOURCE.partition("extern")
+    kernels = [start + kernel.replace("scale", f"scale_{index}") for index in range(9)]
+    binary = compiler.compile(includes + "".join(kernels), ORIN)
+    machine_code, ptx = entries_of(binary.fatbin)
+    assert (machine_code.kind, machine_code.chip, machine_code.payload) == (MACHINE_CODE, 87, binary.cubin)
+    assert (ptx.kind, ptx.chip) == (PTX, 87)
+    assert len(ptx.payload) < len(binary.ptx)
+    assert ptx.compression == "LZ4" or (compiler.release >= (13, 0) and ptx.compression == "Zstandard")
 
 
 def test_errors_in_the_source_are_told(compiler: CudaCompiler):
@@ -80,14 +95,15 @@ class FakeCompiler(CudaCompiler):
     """Knows some chips and compiles nothing; knows none: it does not even start."""
 
     known: frozenset[int]
+    of: Release = (13, 7)
 
     @property
     def title(self) -> str:
         return "fake"
 
     @property
-    def release(self) -> tuple[int, int]:
-        return 13, 7
+    def release(self) -> Release:
+        return self.of
 
     def chips(self) -> frozenset[int]:
         if not self.known:
@@ -98,23 +114,63 @@ class FakeCompiler(CudaCompiler):
         raise AssertionError("which chips it knows is all that is asked")
 
 
+def fake(release: str, *chips: int) -> FakeCompiler:
+    major, minor = map(int, release.split("."))
+    return FakeCompiler(frozenset(chips), (major, minor))
+
+
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch):
-    def have(*known: set[int]) -> None:
-        compilers = [FakeCompiler(frozenset(chips)) for chips in known]
+    def have(*compilers: FakeCompiler) -> None:
         monkeypatch.setattr(cuda_compilers, "available_compilers", lambda: iter(compilers))
 
     return have
 
 
-def test_the_first_that_knows_the_chip_is_taken(only):
-    only({75, 80}, {72, 87}, {87})
-    assert compiler_for(ORIN) == FakeCompiler(frozenset({72, 87}))
+ALL = {
+    "13.2": fake("13.2", 75, 87, 110),
+    "13.0": fake("13.0", 75, 87, 110),
+    "12.9": fake("12.9", 53, 62, 72, 75, 87),
+    "12.4": fake("12.4", 53, 62, 72, 75, 87),
+    "11.8": fake("11.8", 53, 62, 72, 75, 87),
+}
+
+
+@pytest.mark.parametrize(
+    ("installed", "sm", "driver", "taken"),
+    [
+        (["13.2", "12.9"], 87, None, "12.9"),
+        (["13.2", "12.9"], 87, (13, 0), "12.9"),
+        (["13.2", "12.9"], 87, (12, 2), "12.9"),
+        (["13.2", "12.9"], 72, None, "12.9"),
+        (["13.2", "12.9"], 110, None, "13.2"),
+        (["13.2", "12.9"], 110, (13, 0), "13.2"),
+        (["13.0", "13.2"], 87, None, "13.0"),
+        (["12.4", "13.2", "12.9"], 87, None, "12.4"),
+        (["13.2"], 87, (13, 0), "13.2"),
+        (["11.8", "12.9"], 87, None, "12.9"),
+    ],
+    ids=[
+        "the-most-drivers-load-it",
+        "a-later-driver-loads-it-too",
+        "what-the-driver-loads",
+        "older-chip",
+        "newer-chip",
+        "newer-chip-and-its-driver",
+        "one-major-release",
+        "the-first-of-the-oldest",
+        "later-minor-than-the-drivers",
+        "too-old",
+    ],
+)
+def test_which_is_taken(only, installed: list[str], sm: int, driver: Release | None, taken: str):
+    only(*(ALL[name] for name in installed))
+    assert compiler_for(replace(ORIN, sm=sm, driver=driver)) == ALL[taken]
 
 
 def test_one_that_does_not_start_is_passed_over(only):
-    only(set(), {87})
-    assert compiler_for(ORIN) == FakeCompiler(frozenset({87}))
+    only(fake("13.0"), fake("13.0", 87))
+    assert compiler_for(ORIN) == fake("13.0", 87)
 
 
 def test_without_a_compiler_the_way_to_get_one_is_told(only):
@@ -125,14 +181,30 @@ def test_without_a_compiler_the_way_to_get_one_is_told(only):
         compiler_for(ORIN)
 
 
+CUDA_12 = "run `pip install nvidia-cuda-nvrtc-cu12 nvidia-nvfatbin`"
+
+
 @pytest.mark.parametrize(
-    ("sm", "mend"),
-    [(72, "pip install nvidia-cuda-nvrtc-cu12"), (53, "pip install nvidia-cuda-nvrtc-cu12"), (110, "a later release")],
+    ("installed", "sm", "driver", "message"),
+    [
+        ("13.2", 72, None, f"suits sm_72: fake 13.2 knows sm_75, sm_87, sm_110. CUDA 13 has dropped it, .*{CUDA_12}"),
+        ("13.2", 53, None, CUDA_12),
+        ("13.2", 87, (12, 6), f"sm_87 with a driver of CUDA 12.6: fake 13.2 compiles for later drivers. .*{CUDA_12}"),
+        ("12.9", 87, (11, 4), r"a driver of CUDA 11.4: fake 12.9 compiles for later drivers. Update the driver"),
+        ("11.8", 72, (11, 8), r"fake 11.8 is older than CUDA 12.0. Update the driver"),
+        (
+            "12.9",
+            110,
+            None,
+            "fake 12.9 knows sm_53, .* A later release may know it: run `pip install nvidia-cuda-nvrtc",
+        ),
+    ],
+    ids=["older-chip", "oldest-chip", "later-compiler", "old-driver", "old-driver-and-compiler", "newer-chip"],
 )
-def test_an_unknown_chip_is_refused_with_those_that_are_known(only, sm, mend):
-    only({87, 75})
-    with pytest.raises(ToolchainError, match=rf"knows sm_{sm}: fake 13\.7 knows sm_75, sm_87\. .*{mend}"):
-        compiler_for(replace(ORIN, sm=sm))
+def test_what_is_missing_is_told(only, installed: str, sm: int, driver: Release | None, message: str):
+    only(ALL[installed])
+    with pytest.raises(ToolchainError, match=message):
+        compiler_for(replace(ORIN, sm=sm, driver=driver))
 
 
 def test_nvcc_comes_first_then_the_newest_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -166,8 +238,10 @@ def test_a_command_that_cannot_be_run_is_told(tmp_path: Path):
         Nvcc(str(tmp_path / "nvcc")).chips()
 
 
-@pytest.mark.parametrize("name", ["jetson-orin", "cuda-sm75", "cuda-sm90-aarch64", "jetson-thor"])
-def test_presets_have_a_compiler(name):
+@pytest.mark.parametrize("name", [target.name for target in list_presets() if target.cuda is not None])
+def test_presets_have_a_compiler_in_the_extra(name: str):
     gpu = get_target(name).cuda
     assert gpu is not None
-    assert gpu.sm in compiler_for(gpu).chips()
+    compiler = compiler_for(gpu)
+    assert gpu.sm in compiler.chips()
+    assert compiler.release[0] == (13 if gpu.sm == 110 else 12)

@@ -23,10 +23,11 @@ from intbert.errors import ArtifactError, TargetError, ToolchainError
 from intbert.targets import get_target
 from intbert.targets.cuda import Cuda
 
+from ...cuda.fatbin import MACHINE_CODE, MAGIC, PTX, entries_of
 from ...models import tiny_model
 
-FATBIN = struct.pack("<I", 0xBA55ED50)
-MACHINES = {"jetson-orin": "EM_AARCH64", "cuda-sm75": "EM_X86_64"}
+FATBIN = struct.pack("<I", MAGIC)
+MACHINES = {"jetson-orin": "EM_AARCH64", "jetson-xavier": "EM_AARCH64", "cuda-sm75": "EM_X86_64"}
 OPERATORS = ("attention", "embedding", "layer_norm", "linear", "mean_pooling")
 
 
@@ -46,7 +47,10 @@ def test_the_library_holds_machine_code_and_no_source(compiled: Path):
     content = library.read_bytes()
     assert content.count(FATBIN) == 1
     assert b"__global__" not in content
+    kinds = [(each.kind, f"sm_{each.chip}") for each in entries_of(content[content.index(FATBIN) :])]
     manifest = read_manifest(compiled)
+    chip = get_target(manifest.target.name).tvm().attrs["arch"]
+    assert kinds == [(MACHINE_CODE, chip), (PTX, chip)]
     with library.open("rb") as file:
         assert ELFFile(file).header["e_machine"] == MACHINES[manifest.target.name]
 
@@ -56,7 +60,7 @@ def test_the_manifest_says_what_each_kernel_needs(compiled: Path):
     record = manifest.cuda
     assert record is not None
     assert f"sm_{record.sm}" == get_target(manifest.target.name).tvm().attrs["arch"]
-    assert record.release >= (12, 0)
+    assert record.release[0] == 12, "the most drivers load what CUDA 12 compiles"
     for operator in OPERATORS:
         found = [kernel for kernel in record.kernels if kernel.name.startswith(operator)]
         assert found, operator
@@ -135,7 +139,7 @@ def with_driver(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeDriver], None]
     return use
 
 
-RECORD = CudaRecord(87, "NVRTC 13.0", (13, 0), ())
+RECORD = CudaRecord(87, "NVRTC 13.1", (13, 1), ())
 
 
 @pytest.mark.parametrize(
@@ -145,9 +149,14 @@ RECORD = CudaRecord(87, "NVRTC 13.0", (13, 0), ())
         pytest.param(FakeDriver(devices=0), "driver finds none; check that `nvidia-smi`", id="empty"),
         pytest.param(FakeDriver(status=999), r"does not start \(error 999 of cuInit\)", id="broken-driver"),
         pytest.param(
-            FakeDriver(version=12_060), r"by NVRTC 13\.0; the driver knows CUDA 12\.6 only: update", id="old-driver"
+            FakeDriver(version=12_060), r"by NVRTC 13\.1; .*CUDA 12\.6 only: .*--driver 12\.6, update", id="old-driver"
         ),
         pytest.param(FakeDriver(sm=75), r"capability 8\.7 or later, this machine's has 7\.5", id="older-gpu"),
+        pytest.param(
+            FakeDriver(sm=110),
+            r"11\.0, its driver would have to compile PTX of CUDA 13\.1.*knows CUDA 13\.0",
+            id="later-ptx",
+        ),
     ],
 )
 def test_what_a_machine_lacks_is_told(with_driver: Callable[[FakeDriver], None], fake: FakeDriver, message: str):
@@ -159,7 +168,9 @@ def test_what_a_machine_lacks_is_told(with_driver: Callable[[FakeDriver], None],
 
 
 @pytest.mark.parametrize(
-    "fake", [FakeDriver(), FakeDriver(version=13_020), FakeDriver(sm=110)], ids=["same", "newer-driver", "newer-gpu"]
+    "fake",
+    [FakeDriver(), FakeDriver(version=13_020), FakeDriver(sm=110, version=13_010)],
+    ids=["older-minor-release", "newer-driver", "newer-gpu"],
 )
 def test_what_suits_passes(with_driver: Callable[[FakeDriver], None], fake: FakeDriver):
     with_driver(fake)

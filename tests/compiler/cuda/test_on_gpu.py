@@ -1,4 +1,4 @@
-"""Whole models on a real GPU, where `nvidia-smi` finds one: bytes, races, bounds."""
+"""Whole models on a real GPU, where the driver finds one: bytes, races, bounds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from intbert.compiler.build import compile_model
 from intbert.compiler.model import HeadKind, QuantizedModel
 from intbert.compiler.profile import ProfileRequest
 from intbert.compiler.runtime import load
+from intbert.compiler.runtime.driver import FoundGpu, found_gpu
 from intbert.compiler.runtime.profiling import profile
+from intbert.errors import ArtifactError
 from intbert.rpc.sessions.here import HERE, Here
 from intbert.rpc.tuning.boards import Place
 from intbert.rpc.tuning.run import tune
@@ -31,26 +33,22 @@ from ...models import Size, inputs, tiny_model
 from ..test_mixed_lowering import mixed_model
 
 
-def compute_capability() -> int | None:
-    """87 for 8.7; None without a GPU."""
-    if shutil.which("nvidia-smi") is None:
-        return None
-    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    return int(found[0].replace(".", "")) if found else None
+@pytest.fixture(scope="module")
+def gpu() -> FoundGpu:
+    try:
+        return found_gpu("these tests need a GPU")
+    except ArtifactError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
-def target() -> Target:
-    sm = compute_capability()
-    if sm is None:
-        pytest.skip("nvidia-smi finds no GPU")
-    suitable = [known for known in ARCHITECTURES if known <= sm]
+def target(gpu: FoundGpu) -> Target:
+    suitable = [known for known in ARCHITECTURES if known <= gpu.sm]
     if not suitable:
-        pytest.skip(f"compute capability {sm / 10} is older than all that are known")
+        pytest.skip(f"{gpu} is older than all chips that are known")
     known = get_target("cuda-sm75" if host_arch() == X86_64 else "cuda-sm75-aarch64")
     assert known.cuda is not None
-    return replace(known, cuda=replace(known.cuda, sm=max(suitable)))
+    return replace(known, cuda=replace(known.cuda, sm=max(suitable), driver=gpu.release))
 
 
 MODELS: dict[str, Callable[[], QuantizedModel]] = {
@@ -117,8 +115,8 @@ def test_every_kernel_has_a_time(target: Target, tmp_path: Path):
     assert all(operator.ms > 0 for operator in found.operators)
 
 
-def test_candidates_are_measured_and_checked(target: Target, tmp_path: Path):
-    if target.cuda is None or target.cuda.sm != compute_capability():
+def test_candidates_are_measured_and_checked(gpu: FoundGpu, target: Target, tmp_path: Path):
+    if target.cuda is None or target.cuda.sm != gpu.sm:
         pytest.skip("a chip without a target of its own is not tuned for")
     quantized = tiny_model("Bert", HeadKind.MEAN_POOLING, Size(hidden=64, heads=2, intermediate=128))
     settings = Settings(trials=24, threads=target.kernel_threads, round_size=4, repeats=2, least_ms=0.5)

@@ -17,6 +17,14 @@ def test_facts_come_back_from_json(board):
     assert BoardFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
 
 
+def test_facts_that_were_kept_before_drivers_were_asked_for_their_release():
+    facts = parse_report(report_of(jetson_orin()))
+    document = json.loads(json.dumps(facts.to_json()))
+    assert facts.cuda is not None
+    assert document["cuda"].pop("driver_release") is None
+    assert BoardFacts.from_json(document) == facts
+
+
 @pytest.mark.parametrize("document", [None, [], "facts", 3, {}, {1, 2}], ids=repr)
 def test_what_is_no_document_of_facts(document):
     with pytest.raises(DeviceError, match="facts"):

@@ -9,7 +9,7 @@ import pytest
 from intbert.rpc.devices.adding import choose
 from intbert.rpc.probing import parse_report
 from intbert.rpc.probing.facts import BoardFacts, CudaFacts
-from intbert.rpc.probing.gpu import gpu_problem, usable_gpu
+from intbert.rpc.probing.gpu import driver_release, gpu_problem, usable_gpu
 
 from .reports import BOARDS, jetson_orin, report_of, rpi4, x86_server
 
@@ -80,8 +80,26 @@ def test_a_board_without_a_gpu_is_told_nothing():
         (CudaFacts(None, (11, 0), None, None, "38.2.0", None), r"\(JetPack 7\); `sudo apt install nvidia-jetpack`"),
         (CudaFacts(None, (8, 7), None, (12, 6), "odd", None), "has CUDA 12.6; update to JetPack 7"),
         (CudaFacts(None, (5, 3), None, (10, 2), "32.7.1", None), r"does not know compute capability 5\.3"),
+        (
+            CudaFacts("card", (8, 9), "550.1", (13, 0), None, None, (12, 4)),
+            "has a driver of CUDA 12.4; install a driver",
+        ),
+        (
+            CudaFacts(None, (8, 7), None, (13, 0), "36.4.0", None),
+            r"has a driver of CUDA 12\.2 \(JetPack 6\); update to",
+        ),
     ],
-    ids=["fits", "no-capability", "no-runtime", "jetpack-6", "jetpack-7-bare", "odd-release", "nano"],
+    ids=[
+        "fits",
+        "no-capability",
+        "no-runtime",
+        "jetpack-6",
+        "jetpack-7-bare",
+        "odd-release",
+        "nano",
+        "old-driver",
+        "toolkit-13-on-jetpack-6",
+    ],
 )
 def test_every_reason(cuda: CudaFacts, problem: str | None):
     facts = replace(facts_of(rpi4()), cuda=cuda)
@@ -93,3 +111,34 @@ def test_every_reason(cuda: CudaFacts, problem: str | None):
         assert usable_gpu(facts) is None
         assert found is not None
         assert re.search(problem, found)
+
+
+@pytest.mark.parametrize(
+    ("values", "release"),
+    [
+        ({**jetson_orin(), "cuda_driver": "12060"}, (12, 6)),
+        ({**BOARDS["jetson-xavier-nx"](), "cuda_driver": "12020"}, (12, 2)),
+        (BOARDS["jetson-xavier-nx"](), (11, 4)),
+        (jetson_orin(), (12, 2)),
+        (orin_with_jetpack_7(), (13, 0)),
+        ({**jetson_orin(), "l4t": "# R99 (release), REVISION: 0.0"}, None),
+        ({**x86_server(), "cuda_driver": "12040"}, (12, 4)),
+        ({**x86_server(), "cuda_driver": "4"}, None),
+        (x86_server(), None),
+        (rpi4(), None),
+    ],
+    ids=[
+        "says-so",
+        "cuda-compat",
+        "jetpack-5",
+        "jetpack-6",
+        "jetpack-7",
+        "unknown-jetpack",
+        "server",
+        "nonsense",
+        "silent",
+        "no-gpu",
+    ],
+)
+def test_the_release_of_the_driver(values: dict[str, str], release: tuple[int, int] | None):
+    assert driver_release(facts_of(values).cuda) == release

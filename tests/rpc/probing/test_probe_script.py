@@ -160,8 +160,9 @@ def test_jetson(machine: MadeUp, shell: str):
     machine.file("/usr/local/cuda-10.2/targets/aarch64-linux/lib/libcudart.so.10.2.300", "")
     machine.command("dpkg-query", '[ "$4" = nvidia-jetpack ] && printf 4.6.1-b110')
     machine.command("nvidia-smi", "echo no devices were found; exit 6")
+    machine.command("python3", 'case "$*" in *libcuda.so.1*cuDriverGetVersion*) echo 10020 ;; esac')
     facts = machine.facts(shell)
-    assert facts.cuda == CudaFacts(None, (5, 3), None, (10, 2), "32.7.1", "4.6.1-b110")
+    assert facts.cuda == CudaFacts(None, (5, 3), None, (10, 2), "32.7.1", "4.6.1-b110", (10, 2))
     assert facts.sensors == ("power: VDD_IN", "power: POM_5V_IN")
 
 

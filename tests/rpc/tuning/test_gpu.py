@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,14 @@ from intbert.compiler.model_files import save
 from intbert.compiler.runtime.driver import FoundGpu
 from intbert.compiler.tuned import TunedSchedules
 from intbert.errors import ToolchainError, UnsuitableBoardError
+from intbert.rpc.sessions.here import HERE, Here
+from intbert.rpc.tuning import run
+from intbert.rpc.tuning.boards import Place
+from intbert.rpc.tuning.build import Builder
 from intbert.rpc.tuning.result import Machine
 from intbert.rpc.tuning.run import check_gpu, opened_bench
 from intbert.schedules.tuning_log import open_log
-from intbert.targets import get_target
+from intbert.targets import Target, get_target
 from intbert.targets.cuda import Cuda
 from intbert.targets.cuda_compilers import Nvrtc, available_compilers
 
@@ -33,7 +37,7 @@ TRIALS = 9
 """A default for each of the seven kernels, and two tiles more."""
 DEVICE = f"fake (sm_{SM}, driver of CUDA 13.0)"
 SCRIPT = """
-import json, sys
+import json, os, sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
@@ -75,6 +79,7 @@ def adding(number, distance=0):
     return sch.mod["main"]
 
 def measured():
+    os.environ["FAKE_GPU_REASONS"] = "0x20"
     np.savez(folder / "arguments.npz", **{"0": np.arange(64, dtype=np.int32), "1": np.zeros(64, np.int32)})
     board = BoardProcess(replace(place, on_gpu=True))
     try:
@@ -83,7 +88,7 @@ def measured():
             build_kernel_library(function, target, library)
             board.start(Job(library, folder / "arguments.npz", "arguments", Request(1, 1, 2, 0.0, on_gpu=True)))
             answer = board.take()
-            yield answer.sha256 or answer.error, board.machine.computes
+            yield answer.sha256 or answer.error, board.machine.computes, (answer.conditions or {}).get("throttled")
     finally:
         board.close()
 
@@ -93,12 +98,13 @@ print(json.dumps({"records": tuned(), "answers": list(measured())}))
 
 @dataclass(frozen=True)
 class Done:
-    """``log`` and its ``records``; ``answers``: of four candidates, the hash or the error, and what ran it."""
+    """``log`` and its ``records``; ``answers``: of four candidates, measured while the clock was held back, the hash or
+    the error, what ran it, and the reasons that it gave."""
 
     model: QuantizedModel
     log: Path
     records: list[dict[str, Any]]
-    answers: list[tuple[str, str]]
+    answers: list[tuple[str, str, list[str] | None]]
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +141,12 @@ def test_records_say_what_they_were_measured_on(done: Done):
         assert record["device"]["cpu"] == DEVICE
         assert record["features"] == sorted({*TARGET.kernel_features, f"sm_{SM}"})
         assert (record["threads"], record["target"], record["source"]) == (1, TARGET.name, "measured")
-        assert record["conditions"]["clock_hz"] is None, "the CPU's clock is not that of the GPU"
-        assert record["conditions"]["governor"] is None
+        assert record["conditions"] == {
+            "clock_hz": 1410e6,
+            "temperature_celsius": 61.0,
+            "governor": None,
+            "throttled": False,
+        }
 
 
 def test_the_compiler_takes_the_logs_schedules(done: Done, tmp_path: Path):
@@ -159,11 +169,15 @@ def test_other_chips_do_not_take_them(done: Done, tmp_path: Path):
 
 def test_a_kernel_that_the_driver_ends_costs_one_candidate(done: Done):
     """Afterwards a process can use the GPU no more: the next candidate gets another."""
-    right, failed, other, again = (answer for answer, _ in done.answers)
+    right, failed, other, again = (answer for answer, _, _ in done.answers)
     assert right == again == hashlib.sha256(np.arange(1, 65, dtype=np.int32).tobytes()).hexdigest()
     assert other == hashlib.sha256(np.arange(2, 66, dtype=np.int32).tobytes()).hexdigest()
     assert "CUDALaunch Error" in failed
-    assert {computes for _, computes in done.answers} == {DEVICE}
+    assert {computes for _, computes, _ in done.answers} == {DEVICE}
+
+
+def test_measurements_say_that_the_gpu_was_held_back(done: Done):
+    assert [reasons for _, _, reasons in done.answers] == [["thermal cap"], None, ["thermal cap"], ["thermal cap"]]
 
 
 def machine(sm: int, release: tuple[int, int]) -> Machine:
@@ -176,9 +190,30 @@ def test_another_chip_is_refused():
         check_gpu(machine(86, (13, 0)), Cuda(87, 8, 918, 102.4), "jetson-orin")
 
 
-def test_an_old_driver_is_refused():
-    with pytest.raises(UnsuitableBoardError, match=r"orin: its driver knows CUDA 11\.4.*update the driver"):
+def test_a_driver_that_loads_no_compilers_code_is_refused():
+    with pytest.raises(UnsuitableBoardError, match=r"orin: .*sm_87 with a driver of CUDA 11\.4: .*Update the driver"):
         check_gpu(machine(87, (11, 4)), Cuda(87, 8, 918, 102.4), "jetson-orin")
+
+
+def test_candidates_are_for_the_oldest_of_the_drivers(monkeypatch: pytest.MonkeyPatch):
+    target = get_target("jetson-orin")
+    releases, built_for = iter([(13, 0), (12, 4)]), []
+
+    class Board:
+        def __init__(self, place: Place) -> None:
+            self.machine = replace(machine(87, next(releases)), features=target.features)
+
+        def close(self) -> None:
+            pass
+
+    def builder(target: Target, workers: int) -> Builder:
+        built_for.append(target)
+        return Builder(target, workers)
+
+    monkeypatch.setattr(run, "BoardProcess", Board)
+    monkeypatch.setattr(run, "Builder", builder)
+    with opened_bench([Place(Here(), HERE, 0.0)] * 2, target):
+        assert built_for == [target.for_driver((12, 4))]
 
 
 def test_a_chip_that_no_compiler_knows_is_found_out_first(monkeypatch: pytest.MonkeyPatch):

@@ -10,9 +10,10 @@ from ....cuda import emulation
 from ....cuda.fake_gpu import FakeGpu, build_driver
 
 HERE = Path(__file__).parent
+# Of the oldest release, so that it is taken.
 NVCC = """#!/bin/sh
 case "$1" in
---version) echo "Cuda compilation tools, release 13.0" ;;
+--version) echo "Cuda compilation tools, release 12.0" ;;
 --list-gpu-code) echo sm_{sm} ;;
 *) exec env -u LD_PRELOAD -u LD_LIBRARY_PATH "{python}" "{script}" "$@" ;;
 esac
