@@ -19,9 +19,9 @@ _FACTS = (
     *("device", "length", "batch", "threads", "runs"),
     *("uninstrumented_p50_ms", "instrumented_ms", "instrumentation_ms"),
 )
-_OF_PEAK = "of peak"
+_OF_PEAK, _OF_BANDWIDTH = "of peak", "of bandwidth"
 _WIDTH = 150
-_COLUMNS = ("operator", "kernel", "calls", "ms", "share", "GMAC/s", _OF_PEAK, "MB", "GB/s", "strategy")
+_COLUMNS = ("operator", "kernel", "calls", "ms", "share", "GMAC/s", _OF_PEAK, "MB", "GB/s", _OF_BANDWIDTH, "strategy")
 
 
 def register(app: typer.Typer) -> None:
@@ -89,7 +89,7 @@ class _Measured:
 def _measured(
     artifact: Path, request: ProfileRequest, place: boards.Place | None, threads: int | None, wait: float
 ) -> _Measured:
-    from ..rpc.peak import cpu_of, peak_here, peak_on
+    from ..rpc.peak import peak_here, peak_on
 
     if place is None:
         from ..compiler.runtime import load
@@ -98,10 +98,10 @@ def _measured(
         model = load(artifact, threads)
         with console.steps() as step:
             step("profiling")
-            return _with_peak(profile(model, request), None, lambda: peak_here(cpu_of(model.manifest)))
+            return _with_peak(profile(model, request), None, lambda: peak_here(model.manifest))
     with boards.loaded_on(artifact, threads, place, wait) as remote:
         found = remote.model.profile(request)
-        return _with_peak(found, remote.where, lambda: peak_on(remote.model.session, cpu_of(remote.manifest)))
+        return _with_peak(found, remote.where, lambda: peak_on(remote.model.session, remote.manifest))
 
 
 def _with_peak(found: Profile, board: str | None, measure: Callable[[], Peak]) -> _Measured:
@@ -115,12 +115,24 @@ def _with_peak(found: Profile, board: str | None, measure: Callable[[], Peak]) -
 
 
 def _peak(found: Profile) -> list[tuple[str, str]]:
+    from ..compiler.profile import GpuPeak
+
     peak = found.peak
-    return [] if peak is None else [("peak", f"{peak.gmacs:.1f} GMAC/s a thread by {peak.instruction}, measured")]
+    if peak is None:
+        return []
+    if not isinstance(peak, GpuPeak):
+        return [("peak", f"{peak.gmacs:.1f} GMAC/s a thread by {peak.instruction}, measured")]
+    clock = "" if peak.clock_mhz is None else f" at {peak.clock_mhz:.0f} MHz"
+    held = f", while its clock was held back ({', '.join(peak.throttled)})" if peak.throttled else ""
+    return [
+        ("peak", f"{peak.gmacs:.1f} GMAC/s of the GPU by {peak.instruction}{clock}, measured{held}"),
+        ("bandwidth", f"{peak.gbytes:.1f} GB/s read and written by a copy, measured{held}"),
+    ]
 
 
 def _print_operators(found: Profile, operators: tuple[OperatorTime, ...]) -> None:
-    columns = [name for name in _COLUMNS if found.peak is not None or name != _OF_PEAK]
+    measured = {_OF_PEAK: found.peak_gmacs, _OF_BANDWIDTH: found.peak_gbytes}
+    columns = [name for name in _COLUMNS if name not in measured or measured[name] is not None]
     rows = [
         {
             "operator": entry.name,
@@ -140,15 +152,19 @@ def _print_operators(found: Profile, operators: tuple[OperatorTime, ...]) -> Non
 
 def _rates(found: Profile, macs: int | None, size: int | None, ms: float) -> dict[str, Any]:
     rates = found.rates(macs, size, ms)
-    of_peak = rates["share_of_peak"]
     return {
         "ms": ms,
         "share": f"{found.share(ms):6.1%}",
         "GMAC/s": _number(rates["gmacs_per_s"]),
-        _OF_PEAK: "" if of_peak is None else f"{of_peak:6.1%}",
+        _OF_PEAK: _part(rates["share_of_peak"]),
         "MB": _number(None if size is None else size / 1e6),
         "GB/s": _number(rates["gbytes_per_s"]),
+        _OF_BANDWIDTH: _part(rates["share_of_bandwidth"]),
     }
+
+
+def _part(value: float | None) -> str:
+    return "" if value is None else f"{value:6.1%}"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""A machine's peak: a kernel of the best int8 multiply-add instruction, all operands and sums in registers.
+"""A processor's peak: a kernel of the best int8 multiply-add instruction, all operands and sums in registers.
 
 It is built for the processor that an artifact was compiled for, here or across, and timed there: peaks are measured,
 not looked up. Each step multiplies one vector, which a level-1 cache has, with a vector for each of several
@@ -19,6 +19,7 @@ from tvm.script import tirx as T
 
 from ..errors import ToolchainError
 from ..schedules.intrinsics import neon_sdot, neon_smmla, neon_smull
+from ..targets.cuda import Cuda
 from ..targets.features import AARCH64, X86_64
 from ..targets.target import Target
 from .artifact import ArtifactTarget
@@ -32,6 +33,21 @@ UNROLLED = 4
 
 MultiplyAdd = Callable[[Any, Any, Any], Any]
 """Gets a vector of int32 sums and two vectors of int8; returns the new sums."""
+
+
+@dataclass(frozen=True, eq=False)
+class PeakKernel:
+    """A kernel whose time tells a peak.
+
+    ``function``: the scheduled PrimFunc; ``arguments``: of it, the last is its output; ``work``: what a call does, in
+    multiply-adds or bytes; ``expected``: the values of the output, None where they are not known.
+    """
+
+    name: str
+    function: Any
+    arguments: tuple[NDArray[Any], ...]
+    work: int
+    expected: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,18 +65,16 @@ class Instruction:
     sums: int
     multiply_add: MultiplyAdd
 
-    @property
-    def macs_of_a_call(self) -> int:
-        """Of :meth:`kernel`."""
-        return REPEATS * STEPS * self.sums * self.macs
-
-    def arguments(self) -> list[NDArray[Any]]:
-        """Of :meth:`kernel`; the last is its output. No sum of theirs overflows."""
+    def kernel(self) -> PeakKernel:
+        """The kernel; its work is multiply-adds. No sum of its arguments overflows."""
         rng = np.random.default_rng(0)
         left, right = (rng.integers(1, 4, (rows, self.bytes)).astype(np.int8) for rows in (self.sums, STEPS))
-        return [left, right, np.zeros((self.sums, self.bytes // 4), np.int32)]
+        sums = np.zeros((self.sums, self.bytes // 4), np.int32)
+        return PeakKernel(
+            self.name, self._function(), (left, right, sums), work=REPEATS * STEPS * self.sums * self.macs
+        )
 
-    def kernel(self) -> Any:
+    def _function(self) -> Any:
         """The PrimFunc: arguments left, right, sums."""
         sums, size, lanes, multiply_add = self.sums, self.bytes, self.bytes // 4, self.multiply_add
         vector, words = f"int8x{size}", f"int32x{lanes}"
@@ -141,10 +155,10 @@ def best_instruction(target: ArtifactTarget) -> Instruction:
     return found
 
 
-def build_peak_library(instruction: Instruction, target: ArtifactTarget, path: Path) -> None:
-    """Compiles the kernel of ``instruction`` into the shared library ``path``.
+def build_peak_library(kernel: PeakKernel, target: ArtifactTarget, cuda: Cuda | None, path: Path) -> None:
+    """Compiles ``kernel`` into the shared library ``path``, for the GPU ``cuda`` where that is what runs it.
 
-    Raises ToolchainError when no linker is found or it fails.
+    Raises ToolchainError when no linker, or no CUDA compiler for the GPU, is found or it fails.
     """
     machine = Target(
         name=target.name,
@@ -153,5 +167,6 @@ def build_peak_library(instruction: Instruction, target: ArtifactTarget, path: P
         triple=target.triple,
         cpu=_CPUS[target.arch],
         features=frozenset(target.features),
+        cuda=cuda,
     )
-    build_kernel_library(instruction.kernel(), machine, path)
+    build_kernel_library(kernel.function, machine, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -46,9 +47,8 @@ class OperatorTime:
 
 
 @dataclass(frozen=True)
-class Peak:
-    """What one thread of a machine can do at best, measured: ``gmacs`` int8 multiply-adds per nanosecond by
-    ``instruction``."""
+class Peak(ABC):
+    """What a machine can do at best, measured: ``gmacs`` int8 multiply-adds per nanosecond by ``instruction``."""
 
     instruction: str
     gmacs: float
@@ -56,6 +56,52 @@ class Peak:
     def __post_init__(self) -> None:
         if not self.gmacs > 0:
             raise ValueError(f"a peak of {self.gmacs} GMAC/s")
+
+    @abstractmethod
+    def together(self, threads: int) -> float:
+        """GMAC/s of all that computes where a model has ``threads`` threads."""
+
+    def to_json(self, threads: int) -> dict[str, Any]:
+        """A JSON document, with what follows for ``threads`` threads."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Peak:
+        """The inverse of :meth:`to_json`."""
+        if "gbytes" not in document:
+            return ThreadPeak(document["instruction"], document["gmacs"])
+        reasons = document["throttled"]
+        return GpuPeak(**{**document, "throttled": None if reasons is None else tuple(reasons)})
+
+
+@dataclass(frozen=True)
+class ThreadPeak(Peak):
+    """Of one thread of a CPU: that of all is taken to be as many times it."""
+
+    def together(self, threads: int) -> float:
+        return threads * self.gmacs
+
+    def to_json(self, threads: int) -> dict[str, Any]:
+        return {**super().to_json(threads), "all_threads_gmacs": self.together(threads)}
+
+
+@dataclass(frozen=True)
+class GpuPeak(Peak):
+    """Of all multiprocessors of a GPU. ``gbytes``: that its memory reads and writes in a nanosecond, measured by a
+    copy; ``clock_mhz``: right after the multiply-adds, and ``throttled``: the reasons for which the clock was held back
+    while either was measured; None where the board cannot tell."""
+
+    gbytes: float
+    clock_mhz: float | None = None
+    throttled: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.gbytes > 0:
+            raise ValueError(f"a peak of {self.gbytes} GB/s")
+
+    def together(self, threads: int) -> float:
+        return self.gmacs
 
 
 @dataclass(frozen=True)
@@ -111,8 +157,13 @@ class Profile:
 
     @property
     def peak_gmacs(self) -> float | None:
-        """The peak of all threads together."""
-        return None if self.peak is None else self.threads * self.peak.gmacs
+        """The peak of all that computes together."""
+        return None if self.peak is None else self.peak.together(self.threads)
+
+    @property
+    def peak_gbytes(self) -> float | None:
+        """That of the memory, which is measured on GPUs."""
+        return self.peak.gbytes if isinstance(self.peak, GpuPeak) else None
 
     @property
     def macs(self) -> int | None:
@@ -124,17 +175,13 @@ class Profile:
         """What the operators of an inference read and write."""
         return _sum(operator.bytes for operator in self.operators)
 
-    def share_of_peak(self, macs: int | None, ms: float) -> float | None:
-        """The rate of ``macs`` in ``ms`` as a part of the peak; None where one of them is unknown or there are none."""
-        rate = giga_per_second(macs, ms)
-        return None if rate is None or self.peak_gmacs is None else rate / self.peak_gmacs
-
     def rates(self, macs: int | None, bytes: int | None, ms: float) -> dict[str, float | None]:
         """What ``macs`` and ``bytes`` in ``ms`` come to."""
         return {
             "gmacs_per_s": giga_per_second(macs, ms),
-            "share_of_peak": self.share_of_peak(macs, ms),
+            "share_of_peak": _share(giga_per_second(macs, ms), self.peak_gmacs),
             "gbytes_per_s": giga_per_second(bytes, ms),
+            "share_of_bandwidth": _share(giga_per_second(bytes, ms), self.peak_gbytes),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -157,7 +204,7 @@ class Profile:
             "macs": self.macs,
             "bytes": self.bytes,
             **self.rates(self.macs, self.bytes, self.total_ms),
-            "peak": None if self.peak is None else {**asdict(self.peak), "all_threads_gmacs": self.peak_gmacs},
+            "peak": None if self.peak is None else self.peak.to_json(self.threads),
             "operators": operators,
         }
 
@@ -167,13 +214,18 @@ class Profile:
         stored = {name: document[name] for name in cls.__dataclass_fields__ if name not in ("operators", "peak")}
         fields = OperatorTime.__dataclass_fields__
         operators = (OperatorTime(**{name: entry[name] for name in fields}) for entry in document["operators"])
-        peak = document["peak"] and Peak(document["peak"]["instruction"], document["peak"]["gmacs"])
+        peak = document["peak"] and Peak.from_json(document["peak"])
         return cls(tuple(operators), **stored, peak=peak)
 
 
 def giga_per_second(count: int | None, ms: float) -> float | None:
     """``count`` in ``ms`` as billions a second; None where it is unknown, nothing, or took no time."""
     return count / ms / 1e6 if count and ms > 0 else None
+
+
+def _share(rate: float | None, peak: float | None) -> float | None:
+    """``rate`` as a part of ``peak``; None where one of them is unknown."""
+    return None if rate is None or peak is None else rate / peak
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

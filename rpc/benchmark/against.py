@@ -73,7 +73,7 @@ def bench_against(artifact: Path, name: str, plan: Plan, tell: Tell) -> dict[str
         board.session.check(artifact)
         model = board.session.load(board.session.upload(artifact), plan.threads)
         comparison = compare(model, manifest, BASELINES[name], plan, tell)
-        sensors = board.session.sensors()
+        sensors = model.sensors()
     return {
         "device": HERE,
         "target": manifest.target.name,

@@ -47,12 +47,13 @@ class LocalModel:
 
     def __init__(self, artifact: Path, threads: int | None) -> None:
         from ...compiler.runtime import load
+        from ..on_board.sampling import processor_of
         from ..telemetry import Sensors
 
         start = time.perf_counter_ns()
         self.model = load(artifact, threads)
         self.load_ms = (time.perf_counter_ns() - start) / 1e6
-        self.sensors: Sensors = Sensors(cpus=os.sched_getaffinity(0))
+        self.sensors: Sensors = Sensors(cpus=os.sched_getaffinity(0), processor=processor_of(self.model))
 
     def measure(self, length: int | None, batch: int, count: int, seconds: float) -> dict[str, Any]:
         """See :class:`.runner.Measurable`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from .statistics import Summary, summarize
@@ -11,9 +12,9 @@ from .statistics import Summary, summarize
 
 @dataclass(frozen=True)
 class Sample:
-    """One inference: milliseconds, and the board right after it. None: the board has no such sensor.
+    """One inference: milliseconds, and what computed it right after it. None: the board has no such sensor.
 
-    ``throttled``: the reasons for which the board held back its clock while the sample was taken.
+    ``throttled``: the reasons for which the clock was held back while the sample was taken.
     """
 
     ms: float
@@ -21,6 +22,7 @@ class Sample:
     temperature_c: float | None = None
     throttled: tuple[str, ...] | None = None
     power_w: float | None = None
+    memory_clock_mhz: float | None = None
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Sample:
@@ -32,6 +34,7 @@ class Sample:
             temperature_c=document["temperature_c"],
             throttled=None if reasons is None else tuple(reasons),
             power_w=document["power_w"],
+            memory_clock_mhz=document["memory_clock_mhz"],
         )
 
 
@@ -77,8 +80,9 @@ class Measurement:
             "threads": self.threads,
             "load_ms": self.load_ms,
             "peak_rss_mb": self.peak_rss_mb,
-            "clock_mhz": _range([sample.clock_mhz for sample in self.samples]),
-            "temperature_c": _range([sample.temperature_c for sample in self.samples]),
+            "clock_mhz": _spread([sample.clock_mhz for sample in self.samples]),
+            "memory_clock_mhz": _spread([sample.memory_clock_mhz for sample in self.samples]),
+            "temperature_c": _spread([sample.temperature_c for sample in self.samples]),
             "power_w": _mean([sample.power_w for sample in self.samples]),
             "stopped": self.stopped,
             "samples": [asdict(sample) for sample in self.samples],
@@ -93,9 +97,10 @@ def _known(values: Sequence[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _range(values: Sequence[float | None]) -> list[float] | None:
+def _spread(values: Sequence[float | None]) -> list[float] | None:
+    """The least, the median and the greatest."""
     known = _known(values)
-    return [min(known), max(known)] if known else None
+    return [min(known), median(known), max(known)] if known else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -63,7 +63,7 @@ class DeviceBenchmarks:
             "scheme": self._manifest.scheme,
             "artifact_bytes": artifact_bytes(self._artifact),
             "sent_bytes": board.sent_bytes,
-            "sensors": board.session.sensors(),
+            "sensors": model.sensors(),
             **measurement.to_json(),
         }
 

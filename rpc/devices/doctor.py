@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...errors import IntbertError
-from ..probing import BoardFacts, CudaFacts, gpu_problem, problems
+from ..probing import BoardFacts, CudaFacts, driver_release, gpu_problem, problems
 from ..sessions.board_session import Terms, reach, served
 from ..sessions.connection import Connection
 from ..sessions.session import Session
+from ..telemetry import CPU, GPU, Processor
 from .adding import choose, probe
 from .device import Device
 from .installation import is_installed, wheels_for
@@ -54,7 +55,8 @@ def _checks(device: Device, terms: Terms) -> Iterator[Check]:
             )
             return
         yield Check("runtime", True, f"installed ({wheels.digest[:12]})")
-        yield from _serving(device.with_runtime(wheels.digest), connection, terms)
+        computing = [CPU] if facts.cuda is None or gpu_problem(facts) is not None else [CPU, GPU]
+        yield from _serving(device.with_runtime(wheels.digest), connection, terms, computing)
     finally:
         connection.close()
 
@@ -93,25 +95,29 @@ def _gpu(cuda: CudaFacts) -> str:
     name = cuda.gpu or "NVIDIA"
     capability = "" if cuda.sm is None else ", compute capability {}.{}".format(*cuda.sm)
     runtime = ", no CUDA runtime" if cuda.runtime is None else ", CUDA {}.{}".format(*cuda.runtime)
-    return f"{name}{capability}{runtime}"
+    release = driver_release(cuda)
+    driver = "" if release is None else ", driver of CUDA {}.{}".format(*release)
+    return f"{name}{capability}{runtime}{driver}"
 
 
-def _serving(device: Device, connection: Connection, terms: Terms) -> Iterator[Check]:
+def _serving(device: Device, connection: Connection, terms: Terms, computing: Sequence[Processor]) -> Iterator[Check]:
     start = time.monotonic()
     with served(device, connection, terms) as session:
         session.features()
         yield Check("server", True, f"answers {time.monotonic() - start:.1f} s after its start")
-        yield from _sensors(session)
+        for processor in computing:
+            yield from _sensors(session, processor)
 
 
-def _sensors(session: Session) -> Iterator[Check]:
-    inventory, conditions = session.sensors(), session.conditions()
+def _sensors(session: Session, processor: Processor) -> Iterator[Check]:
+    inventory, conditions = session.sensors(processor.name), session.conditions(processor.name)
+    prefix = "" if processor is CPU else f"{processor.name.upper()} "
     for quantity in ("clock", "temperature", "throttled", "power"):
         source = inventory[quantity]
-        yield Check(quantity, True, f"from {source}" if source else "this board cannot tell")
+        yield Check(f"{prefix}{quantity}", True, f"from {source}" if source else "this board cannot tell")
     reasons = conditions["throttled"] or ()
     yield Check(
-        "throttling now",
+        f"{prefix}throttling now",
         not reasons,
         ", ".join(reasons) or "none",
         "a stronger power supply against under-voltage, a fan against heat" if reasons else None,

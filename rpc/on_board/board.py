@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...compiler.runtime.library import find_library, tvm_runtime
 from ...errors import InputError, IntbertError, RemoteError
 from ..sessions.protocol import decode_array, encode_array, encode_error
-from ..telemetry import Sensors
+from ..telemetry import CPU, GPU, PROCESSORS, Processor, Sensors
 from . import machine
 from .room import room
 from .store import Store
@@ -33,7 +33,7 @@ EXTRA_LIBRARY = "libtvm_runtime_extra.so"
 Answer = bytes | str
 
 CALLABLE = (
-    *("features", "machine", "gpu", "room", "conditions", "sensor_inventory"),
+    *("features", "machine", "gpu", "gpu_size", "room", "conditions", "sensor_inventory"),
     *("missing", "write", "commit", "place", "remove"),
     *("load", "run", "run_texts", "measure", "profile"),
     *("measure_kernel",),
@@ -49,6 +49,7 @@ class Board:
         self.store = store
         self.models: dict[str, Model] = {}
         self.arguments: dict[str, KernelArguments] = {}
+        self._sensors: dict[str, Sensors] = {}
 
     def features(self) -> bytes:
         """JSON: the architecture and the sorted instruction set features of the CPU."""
@@ -58,7 +59,7 @@ class Board:
 
     def machine(self) -> bytes:
         """JSON: what the board and its processor are called, how many cores this session may use, their governor."""
-        governor = self.sensors.describe().governor
+        governor = self.sensors(CPU).describe().governor
         found = {"description": machine.describe(), "cpu": machine.processor(), "cores": machine.usable_cores()}
         return json.dumps({**found, "governor": governor}).encode()
 
@@ -67,6 +68,12 @@ class Board:
         from ...compiler.runtime.driver import found_gpu
 
         return json.dumps(asdict(found_gpu("measuring kernels of a GPU needs one"))).encode()
+
+    def gpu_size(self) -> bytes:
+        """JSON: its size (:class:`...compiler.runtime.driver.GpuSize`); raises as :meth:`gpu`."""
+        from ...compiler.runtime.driver import gpu_size
+
+        return json.dumps(asdict(gpu_size("measuring kernels of a GPU needs one"))).encode()
 
     def room(self) -> bytes:
         """JSON: what the store's file system and the memory have room for (:class:`.room.Room`)."""
@@ -102,33 +109,36 @@ class Board:
     def load(self, name: str, threads: int) -> bytes:
         """Loads the uploaded artifact ``name`` to run on ``threads`` threads (0: the runtime's choice).
 
-        JSON: how many milliseconds that took, and the tokens of its largest bucket.
+        JSON: how many milliseconds that took, the tokens of its largest bucket, and which processor runs it.
         """
         from ...compiler.runtime import load
+        from .sampling import processor_of
 
         start = time.perf_counter_ns()
         model = self.models[name] = load(self.path(name), threads=threads or None)
         elapsed = time.perf_counter_ns() - start
-        return json.dumps({"load_ms": elapsed / 1e6, "max_length": model.max_length}).encode()
+        answer = {"load_ms": elapsed / 1e6, "max_length": model.max_length, "processor": processor_of(model).name}
+        return json.dumps(answer).encode()
 
     def run_texts(self, name: str, texts: str, truncate: bool) -> bytes:
         """The integers of the loaded artifact ``name`` for sentences, or pairs of them, in a JSON list."""
         pairs_or_texts = [tuple(text) if isinstance(text, list) else text for text in json.loads(texts)]
         return encode_array(self._model(name).run_texts(pairs_or_texts, truncate=truncate))
 
-    def conditions(self) -> bytes:
-        """JSON: clock, temperature, throttling and power as they are now."""
-        return json.dumps(asdict(self.sensors.read())).encode()
+    def conditions(self, processor: str) -> bytes:
+        """JSON: clock, temperature, throttling and power of ``processor`` as they are now."""
+        return json.dumps(asdict(self.sensors(PROCESSORS[processor]).read())).encode()
 
-    def sensor_inventory(self) -> bytes:
+    def sensor_inventory(self, processor: str) -> bytes:
         """JSON: which of these the board can tell, and from where."""
-        return json.dumps(asdict(self.sensors.describe())).encode()
+        return json.dumps(asdict(self.sensors(PROCESSORS[processor]).describe())).encode()
 
     def measure(self, name: str, request: str) -> bytes:
         """JSON: samples of the loaded artifact ``name``; ``request`` is a :class:`.sampling.Request` as JSON."""
-        from .sampling import Request, measure
+        from .sampling import Request, measure, processor_of
 
-        return json.dumps(measure(self._model(name), self.sensors, Request(**json.loads(request)))).encode()
+        model = self._model(name)
+        return json.dumps(measure(model, self.sensors(processor_of(model)), Request(**json.loads(request)))).encode()
 
     def profile(self, name: str, request: str) -> bytes:
         """JSON: a :class:`.Profile` of the loaded artifact ``name``; ``request`` is a ProfileRequest as JSON."""
@@ -146,7 +156,8 @@ class Board:
         if arguments not in self.arguments:
             self.arguments = {}  # of one kernel at a time
             self.arguments[arguments] = kernels.KernelArguments(self.path(arguments), kernels.device(asked.on_gpu))
-        measured = kernels.measure(self.path(library), self.arguments[arguments], self.sensors, asked)
+        sensors = self.sensors(GPU if asked.on_gpu else CPU)
+        measured = kernels.measure(self.path(library), self.arguments[arguments], sensors, asked)
         return json.dumps(measured).encode()
 
     def run(self, name: str, input_ids: bytes, attention_mask: bytes, token_type_ids: bytes) -> bytes:
@@ -162,10 +173,11 @@ class Board:
             raise RemoteError(f"{name} is not loaded; upload and load it in this session first")
         return self.models[name]
 
-    @functools.cached_property
-    def sensors(self) -> Sensors:
-        """The sensors of the processors that this process may use."""
-        return Sensors(cpus=os.sched_getaffinity(0))
+    def sensors(self, processor: Processor) -> Sensors:
+        """Those of ``processor``, as far as this process may use it; found once."""
+        if processor.name not in self._sensors:
+            self._sensors[processor.name] = Sensors(cpus=os.sched_getaffinity(0), processor=processor)
+        return self._sensors[processor.name]
 
     def path(self, name: str) -> Path:
         """Where the session's file ``name`` lies; refuses names that leave the session's folder."""

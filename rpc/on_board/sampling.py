@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...compiler.measure import peak_rss_mb, sample_ids
-from ..telemetry import Conditions, Sensors, was_throttled
+from ..telemetry import CPU, GPU, Conditions, Processor, Sensors, was_throttled
 
 if TYPE_CHECKING:
     from ...compiler.runtime import Model
@@ -23,6 +23,11 @@ class Request:
     batch: int
     count: int
     seconds: float
+
+
+def processor_of(model: Model) -> Processor:
+    """What runs the operators of ``model``: the sensors to read are those of it."""
+    return CPU if model.manifest.cuda is None else GPU
 
 
 def measure(model: Model, sensors: Sensors, request: Request) -> dict[str, Any]:

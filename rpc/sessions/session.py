@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...compiler.artifact import LIBRARY_FILE, check_processor, file_sha256, opened, read_manifest
 from ...compiler.profile import Profile, ProfileRequest
-from ...compiler.runtime.driver import FoundGpu
+from ...compiler.runtime.driver import FoundGpu, GpuSize
 from ...errors import ArtifactError, CrashError, IntbertError, NoAnswerError, RemoteError
 from ..on_board.board import PREFIX
 from ..on_board.room import Room
@@ -75,6 +75,10 @@ class Session:
         """The board's first GPU; ArtifactError where it has none that its driver offers."""
         document = json.loads(self._call("asking for its GPU", "gpu"))
         return FoundGpu(document["name"], document["sm"], tuple(document["release"]))
+
+    def gpu_size(self) -> GpuSize:
+        """Its size; raises as :meth:`gpu`."""
+        return GpuSize(**json.loads(self._call("asking for its GPU", "gpu_size")))
 
     def upload(self, artifact: Path, progress: Callable[[int, int], None] | None = None) -> str:
         """Copies an artifact (a folder or one file) to the board; of its files only those that the board lacks.
@@ -150,13 +154,14 @@ class Session:
         self._call("removing a kernel", "remove", library)
         return document
 
-    def conditions(self) -> dict[str, Any]:
-        """The board's clock, temperature, throttling and power now (:class:`..telemetry.Conditions`)."""
-        return json.loads(self._call("reading its sensors", "conditions"))
+    def conditions(self, processor: str) -> dict[str, Any]:
+        """The clock, temperature, throttling and power of ``processor``, one of :data:`..telemetry.PROCESSORS`, now
+        (:class:`..telemetry.Conditions`)."""
+        return json.loads(self._call("reading its sensors", "conditions", processor))
 
-    def sensors(self) -> dict[str, Any]:
+    def sensors(self, processor: str) -> dict[str, Any]:
         """Which of these the board can tell, and from where (:class:`..telemetry.Inventory`)."""
-        return json.loads(self._call("looking for its sensors", "sensor_inventory"))
+        return json.loads(self._call("looking for its sensors", "sensor_inventory", processor))
 
     def close(self) -> None:
         """Ends the session; the board forgets what was uploaded."""
@@ -200,12 +205,14 @@ class Session:
 
 @dataclass(frozen=True)
 class RemoteModel:
-    """A model loaded on the board, which took ``load_ms`` there; ``max_length``: tokens of its largest bucket."""
+    """A model loaded on the board, which took ``load_ms`` there; ``max_length``: tokens of its largest bucket;
+    ``processor``: what runs it, by its name in :data:`..telemetry.PROCESSORS`."""
 
     session: Session
     name: str
     load_ms: float
     max_length: int
+    processor: str
 
     def run_texts(self, texts: Sequence[Text], *, truncate: bool = False) -> NDArray[Any]:
         """The integers for sentences or pairs of them, as ``Model.run_texts`` gives them; the board tokenizes."""
@@ -221,8 +228,12 @@ class RemoteModel:
         return self.session.address
 
     def conditions(self) -> dict[str, Any]:
-        """The board's conditions now."""
-        return self.session.conditions()
+        """The conditions of what runs it now."""
+        return self.session.conditions(self.processor)
+
+    def sensors(self) -> dict[str, Any]:
+        """Which of these the board can tell, and from where."""
+        return self.session.sensors(self.processor)
 
     def measure(self, length: int | None, batch: int, count: int, seconds: float) -> dict[str, Any]:
         """Samples of the latency, taken on the board; see :mod:`..on_board.sampling` for the request and the answer."""

@@ -1,6 +1,6 @@
 """What a board's sensors say while a benchmark runs. Runs on the board: the standard library only.
 
-    sensors = Sensors(cpus={0, 1})
+    sensors = Sensors(cpus={0, 1})  # of CPUs; Sensors(processor=GPU) are a GPU's
     before = sensors.read()
     ...
     flags = was_throttled(before, sensors.read())
@@ -10,6 +10,7 @@ trusted, is in docs/telemetry.md.
 """
 
 from .conditions import Conditions, Inventory, was_throttled
+from .processors import CPU, GPU, PROCESSORS, Processor
 from .sensors import Sensors
 
-__all__ = ["Conditions", "Inventory", "Sensors", "was_throttled"]
+__all__ = ["CPU", "GPU", "PROCESSORS", "Conditions", "Inventory", "Processor", "Sensors", "was_throttled"]

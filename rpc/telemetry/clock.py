@@ -15,18 +15,23 @@ from .files import read_integer, read_text
 from .source import Machine, Source
 
 HIGHEST_MHZ = 100_000.0
-"""No CPU has such a clock."""
+"""No processor has such a clock."""
 
 _CPUINFO = re.compile(r"^(processor|cpu MHz)\s*:\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What cpufreq allows: its governors, by comma where they differ, and the lowest and the highest clock."""
+    """What the kernel or the driver allows: the governors, by comma where they differ, the lowest and highest clock."""
 
     governor: str | None
     lowest_mhz: float | None
     highest_mhz: float | None
+
+
+def plausible_mhz(clock: float) -> bool:
+    """Whether a processor can have this clock."""
+    return 0 < clock < HIGHEST_MHZ
 
 
 def policies(machine: Machine) -> list[str]:
@@ -72,7 +77,7 @@ def cpuinfo(machine: Machine) -> Source[float] | None:
         for key, number in _CPUINFO.findall(read_text(path) or ""):
             if key == "processor":
                 cpu = int(float(number))
-            elif float(number) > 0 and machine.covers([cpu]):
+            elif plausible_mhz(float(number)) and machine.covers([cpu]):
                 clocks.append(float(number))
         return min(clocks, default=None)
 
@@ -91,4 +96,4 @@ def _cpus(folder: str) -> list[int]:
 def _megahertz(paths: list[str]) -> list[float]:
     """The clocks that the files have, in kHz, as MHz."""
     clocks = (kilohertz / 1000 for path in paths if (kilohertz := read_integer(path)) is not None)
-    return [clock for clock in clocks if 0 < clock < HIGHEST_MHZ]
+    return [clock for clock in clocks if plausible_mhz(clock)]

@@ -14,7 +14,7 @@ class Conditions:
     """A reading; what the board cannot tell is None. ValueError where a number is none that a sensor can give."""
 
     clock_mhz: float | None
-    """The lowest current clock among the CPUs asked for."""
+    """The lowest current clock among the CPUs asked for, or that of the GPU."""
     temperature_c: float | None
     """The hottest place of the processor."""
     throttled: tuple[str, ...] | None
@@ -23,14 +23,18 @@ class Conditions:
     """A count that rises when the board throttles; only the difference of two readings means anything."""
     power_w: float | None
     """What the board, or as much of it as has a meter, takes."""
+    memory_clock_mhz: float | None = None
+    """That of the memory."""
 
     def __post_init__(self) -> None:
-        for name in ("clock_mhz", "temperature_c", "power_w"):
+        for name in ("clock_mhz", "temperature_c", "power_w", "memory_clock_mhz"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"{name} is {value}; a reading is finite, or None")
-        if self.clock_mhz is not None and self.clock_mhz <= 0:
-            raise ValueError(f"clock_mhz is {self.clock_mhz}; a clock is positive, or None")
+        for name in ("clock_mhz", "memory_clock_mhz"):
+            clock = getattr(self, name)
+            if clock is not None and clock <= 0:
+                raise ValueError(f"{name} is {clock}; a clock is positive, or None")
         if self.throttle_events is not None and self.throttle_events < 0:
             raise ValueError(f"throttle_events is {self.throttle_events}; a count is not negative, or None")
 
@@ -48,17 +52,18 @@ class Inventory:
     """The sensors of a board: where each quantity comes from, in words, or None where nothing tells it."""
 
     governor: str | None
-    """The cpufreq governors of the CPUs asked for, by comma where they differ."""
+    """What chooses the clock of the CPUs asked for (cpufreq), or of the GPU (devfreq), by comma where they differ."""
     lowest_mhz: float | None
-    """The lowest clock that one of these CPUs has."""
+    """The lowest clock that one of these CPUs, or the GPU, has."""
     highest_mhz: float | None
-    """The highest clock that one of these CPUs has."""
+    """The highest clock that one of these CPUs, or the GPU, has."""
     clock: str | None
     temperature: str | None
     throttled: str | None
     power: str | None
     rails: tuple[str, ...]
     """The power rails with a meter, by name."""
+    memory_clock: str | None = None
 
 
 def was_throttled(before: Conditions, after: Conditions) -> tuple[str, ...] | None:

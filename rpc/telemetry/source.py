@@ -14,13 +14,20 @@ from .files import read_text
 Reading = TypeVar("Reading")
 
 
+Ask = Callable[..., "int | None"]
+"""Asks about a GPU: gets the name of a function of NVML and its arguments but for the device and the result, which it
+gives; None where there is none."""
+
+
 @dataclass(frozen=True)
 class Machine:
-    """Where sensors are looked for: under ``root``, for the ``cpus`` (None: all), with ``run`` for programs."""
+    """Where sensors are looked for: under ``root``, for the ``cpus`` (None: all), with ``run`` for programs and ``ask``
+    for an NVIDIA card."""
 
     root: str
     cpus: frozenset[int] | None
     run: Run
+    ask: Ask
 
     def find(self, pattern: str) -> list[str]:
         """The paths that match the pattern, which is relative to the root; cpu2 stands before cpu10."""

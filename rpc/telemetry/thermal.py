@@ -18,6 +18,7 @@ LOWEST_C, HIGHEST_C = -40.0, 125.0
 """Outside lies no running processor: Tegra reports a sensor without power as -256 degrees, others as 0."""
 
 _PROCESSOR = re.compile(r"cpu|soc|pkg|package|core|k[0-9]+temp|zenpower|imx|(^|[^a-z])tj", re.IGNORECASE)
+_GPU = re.compile(r"gpu|(^|[^a-z])tj", re.IGNORECASE)
 _NO_PLACE = re.compile(r"pmic|fan", re.IGNORECASE)
 
 
@@ -37,6 +38,12 @@ def processor_monitors(machine: Machine) -> Source[float] | None:
 def other_zones(machine: Machine) -> Source[float] | None:
     """The hottest of all zones: the case's, when nothing better is known."""
     return _zones(machine, lambda name: True)
+
+
+def gpu_zones(machine: Machine) -> Source[float] | None:
+    """The hottest thermal zone that is named after the GPU or the chip's hottest place (``gpu-thermal`` or
+    ``GPU-therm``, ``tj-thermal``)."""
+    return _zones(machine, lambda name: _GPU.search(name) is not None)
 
 
 FINDERS: tuple[Callable[[Machine], Source[float] | None], ...] = (processor_zones, processor_monitors, other_zones)

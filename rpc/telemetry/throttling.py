@@ -8,16 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from . import raspberry_pi
+from . import devfreq, raspberry_pi
 from .conditions import Throttling
 from .files import read_integer, read_text
 from .source import Machine, Source, first
 
 THERMAL_CAP = "thermal cap"
-# Cooling devices that slow a processor down. cpufreq's, new name and old; Jetson's hardware throttling, Orin's and
-# Nano's; ACPI's. A fan and a display that dims are cooling devices too.
+# Cooling devices that slow a processor down. cpufreq's and devfreq's, new name and old; Jetson's hardware throttling,
+# Orin's and Nano's; ACPI's. A fan and a display that dims are cooling devices too.
+_SLOWING_A_GPU = re.compile(
+    rf"devfreq-(?:{devfreq.GPU.pattern})|thermal-devfreq-[0-9]+|gpu-throttle-alert|gpu-(?:balanced|heavy)"
+)
 _SLOWING = re.compile(
-    r"cpufreq-.+|thermal-cpufreq-[0-9]+|[a-z0-9]+-throttle-alert|(?:cpu|gpu|emergency|tegra)-(?:balanced|heavy)|Processor"
+    rf"{_SLOWING_A_GPU.pattern}|cpufreq-.+|thermal-cpufreq-[0-9]+|[a-z0-9]+-throttle-alert"
+    r"|(?:cpu|emergency|tegra)-(?:balanced|heavy)|Processor"
 )
 
 
@@ -41,11 +45,7 @@ def over_current_events(machine: Machine) -> Source[Throttling] | None:
 
 def cooling_devices(machine: Machine) -> Source[Throttling] | None:
     """Whether the kernel holds the processor back to cool it (state 0: not at all)."""
-    kinds = {
-        f"{folder}/cur_state": kind
-        for folder in machine.find("sys/class/thermal/cooling_device[0-9]*")
-        if (kind := read_text(f"{folder}/type")) is not None and _SLOWING.fullmatch(kind)
-    }
+    kinds = _cooling_devices(machine)
     files = [path for path in kinds if read_integer(path) is not None]
     if not files:
         return None
@@ -57,6 +57,12 @@ def cooling_devices(machine: Machine) -> Source[Throttling] | None:
         return None if None in states else Throttling((), None)
 
     return Source(f"cooling devices: {', '.join(dict.fromkeys(kinds[path] for path in files))}", read)
+
+
+def cooling_devices_beside_a_gpu(machine: Machine) -> Source[Throttling] | None:
+    """The same where one of them is the GPU's; without it the others would seem to speak for the GPU."""
+    kinds = _cooling_devices(machine).values()
+    return cooling_devices(machine) if any(_SLOWING_A_GPU.fullmatch(kind) for kind in kinds) else None
 
 
 def thermal_interrupts(machine: Machine) -> Source[Throttling] | None:
@@ -72,7 +78,8 @@ def thermal_interrupts(machine: Machine) -> Source[Throttling] | None:
     return _counter("thermal_throttle counters", list(files.values()))
 
 
-FINDERS: tuple[Callable[[Machine], Source[Throttling] | None], ...] = (
+Finders = tuple[Callable[[Machine], "Source[Throttling] | None"], ...]
+FINDERS: Finders = (
     firmware,
     over_current_events,
     cooling_devices,
@@ -80,9 +87,9 @@ FINDERS: tuple[Callable[[Machine], Source[Throttling] | None], ...] = (
 )
 
 
-def throttling(machine: Machine) -> Source[Throttling] | None:
+def throttling(machine: Machine, finders: Finders = FINDERS) -> Source[Throttling] | None:
     """All sources of the registry that the machine has, as one."""
-    sources = [source for find in FINDERS if (source := first([find], machine)) is not None]
+    sources = [source for find in finders if (source := first([find], machine)) is not None]
     if not sources:
         return None
     return Source(
@@ -101,6 +108,15 @@ def together(readings: Sequence[Throttling | None]) -> Throttling:
         reasons=reasons if reasons or (told and complete) else None,
         events=sum(counts) if counts and complete else None,
     )
+
+
+def _cooling_devices(machine: Machine) -> dict[str, str]:
+    """The state's file of each cooling device that slows a processor down -> its kind."""
+    return {
+        f"{folder}/cur_state": kind
+        for folder in machine.find("sys/class/thermal/cooling_device[0-9]*")
+        if (kind := read_text(f"{folder}/type")) is not None and _SLOWING.fullmatch(kind)
+    }
 
 
 def _counter(words: str, files: list[str]) -> Source[Throttling] | None:

@@ -15,6 +15,7 @@ from ..devices.inventory import Inventory
 from ..on_board.kernels import Request
 from ..sessions.board_session import Terms
 from ..sessions.boards import Boards, OpenBoard
+from ..telemetry import GPU
 from .result import Machine, Measured
 
 PATIENCE = 120.0
@@ -174,7 +175,10 @@ class _Bench:
             features = board.session.features()
             found = board.session.machine()
             cpu = found.pop("cpu", features.arch)  # a board may still have the runtime of an earlier release
-            gpu = board.session.gpu() if self._place.on_gpu else None
+            gpu = None
+            if self._place.on_gpu:
+                gpu = board.session.gpu()
+                found["governor"] = board.session.sensors(GPU.name)["governor"]
             self._machine = Machine(board.name, features.arch, features.features, cpu=cpu, gpu=gpu, **found)
         return self
 

@@ -243,10 +243,9 @@ def _worth_tuning(task: Task) -> tuple[Alternative, ...]:
 def _conditions(measured: Measured, machine: Machine) -> Conditions:
     found = measured.conditions or {}
     clock, throttled = found.get("clock_mhz"), found.get("throttled")
-    of_cpu = machine.gpu is None  # a GPU's clock is another
     return Conditions(
-        clock_hz=clock * 1e6 if of_cpu and clock is not None else None,
+        clock_hz=None if clock is None else clock * 1e6,
         temperature_celsius=found.get("temperature_c"),
-        governor=machine.governor if of_cpu else None,
+        governor=machine.governor,
         throttled=None if throttled is None else bool(throttled),
     )

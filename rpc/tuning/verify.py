@@ -73,7 +73,7 @@ def verify(
     Raises what tuning raises.
     """
     schedules = TunedSchedules(log, target, threads)
-    tasks = tasks_of(model, buckets, target.kernel_features)
+    tasks = tasks_of(model, buckets, target.kernel_features, target.cuda)
     known = [(task, *found) for task in tasks if (found := schedules.best(task.alternatives)) is not None]
     known.sort(key=lambda each: each[0].calls * (each[2].median_seconds or 0.0), reverse=True)
     verified: list[Verified] = []

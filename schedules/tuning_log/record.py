@@ -80,8 +80,8 @@ class Device:
 class Conditions:
     """The state of the device after the last sample; None where it does not say.
 
-    ``clock_hz``: of the core that measured, in hertz; ``temperature_celsius``; ``governor``: the kernel's;
-    ``throttled``: whether it lowered its clock to save itself while it measured.
+    ``clock_hz``: of the core, or of the GPU, that ran the kernel, in hertz; ``temperature_celsius``; ``governor``: what
+    chooses that clock; ``throttled``: whether the clock was lowered to save the device while it measured.
 
     Raises TuningLogError when a field is invalid.
     """

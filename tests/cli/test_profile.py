@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from intbert.compiler.artifact import MANIFEST_FILE
-from intbert.compiler.profile import Peak
+from intbert.compiler.profile import GpuPeak, ThreadPeak
 
 from ..compiler.toy_artifact import BUCKETS, build_toy
 from .conftest import Run
@@ -45,7 +45,7 @@ def test_document(intbert_json: Callable[..., Any], named: Path) -> None:
 def test_the_share_of_the_peak(
     intbert: Run, intbert_json: Callable[..., Any], named: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intbert.rpc.peak.peak_here", lambda target: Peak("sdot", 0.5))
+    monkeypatch.setattr("intbert.rpc.peak.peak_here", lambda manifest: ThreadPeak("sdot", 0.5))
     document = intbert_json("profile", named, "--threads", 1, "--runs", 2)
     assert document["no_peak_because"] is None
     assert document["peak"] == {"instruction": "sdot", "gmacs": 0.5, "all_threads_gmacs": 0.5}
@@ -54,6 +54,14 @@ def test_the_share_of_the_peak(
     shown = intbert("profile", named, "--runs", 2).stdout
     assert "of peak" in shown
     assert "0.5 GMAC/s a thread by sdot, measured" in shown
+
+
+def test_what_a_gpu_reached_while_it_was_held_back(intbert: Run, named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = GpuPeak("dp4a", 7.5, 20.0, None, ("power cap",))
+    monkeypatch.setattr("intbert.rpc.peak.peak_here", lambda manifest: found)
+    shown = " ".join(intbert("profile", named, "--runs", 2).stdout.split())
+    assert "7.5 GMAC/s of the GPU by dp4a, measured, while its clock was held back (power cap)" in shown
+    assert "20.0 GB/s read and written by a copy, measured, while" in shown
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,7 @@ def test_table(intbert: Run, named: Path, options: list[str], name: str) -> None
     (total,) = [line for line in lines if line[:1] == ["total"]]
     assert "100.0%" in total
     assert "of peak" not in result.stdout
+    assert "of bandwidth" not in result.stdout
     assert result.stderr.startswith("no share of the machine's peak: host: its features name")
     assert any(line[:1] == ["uninstrumented_p50_ms"] for line in lines)
 

@@ -54,10 +54,10 @@ def _aligned_ones(like: NDArray[Any]) -> NDArray[Any]:
 @pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=IDS)
 def test_the_kernel_does_as_many_multiply_adds_as_it_is_counted_for(instruction: Instruction, tmp_path: Path) -> None:
     """Of ones, each adds one. Built for every processor; run where this machine is one."""
-    target, path = target_of(instruction), tmp_path / "peak.so"
-    build_peak_library(instruction, target, path)
+    target, path, kernel = target_of(instruction), tmp_path / "peak.so", instruction.kernel()
+    build_peak_library(kernel, target, None, path)
     if target.arch != host_arch() or not host_features().issuperset(target.features):
         return
-    left, right, sums = (_aligned_ones(array) for array in instruction.arguments())
+    left, right, sums = (_aligned_ones(array) for array in kernel.arguments)
     tvm_runtime().load_module(str(path))[FUNCTION](*map(tvm_runtime().from_dlpack, (left, right, sums)))
-    assert sums.sum() == instruction.macs_of_a_call
+    assert sums.sum() == kernel.work

@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from intbert.compiler.profile import OperatorTime, Peak, Profile, ProfileRequest, across_layers, slowest_first
+from intbert.compiler.profile import (
+    GpuPeak,
+    OperatorTime,
+    Profile,
+    ProfileRequest,
+    ThreadPeak,
+    across_layers,
+    slowest_first,
+)
 from intbert.errors import InputError
 
 OPERATORS = (
@@ -25,8 +33,9 @@ COSTED = replace(
         OperatorTime("layers.0.output", "linear", "dotprod", 1, 3.0, 6_000_000, 1_500_000),
         OperatorTime("layers.0.norm", "layer_norm", "rows", 1, 1.0, 0, 1_000_000),
     ),
-    peak=Peak("sdot", 4.0),
+    peak=ThreadPeak("sdot", 4.0),
 )
+ON_GPU = replace(COSTED, peak=GpuPeak("mma.sync.m16n8k32", 16.0, 5.0, 918.0, ("power cap",)))
 
 
 def test_operators_and_what_is_outside_them_are_the_total() -> None:
@@ -40,7 +49,8 @@ def test_json_and_back() -> None:
     assert Profile.from_json(document) == PROFILE
     assert document["total_ms"] == 10.0
     assert document["operators"][0]["share"] == 0.3
-    assert Profile.from_json(json.loads(json.dumps(COSTED.to_json()))) == COSTED
+    for profile in (COSTED, ON_GPU, replace(ON_GPU, peak=GpuPeak("dp4a", 1.0, 2.0))):
+        assert Profile.from_json(json.loads(json.dumps(profile.to_json()))) == profile
 
 
 def test_rates() -> None:
@@ -54,10 +64,18 @@ def test_rates() -> None:
     assert [document[name] for name in rates] == [0.6, 0.075, 0.25]
 
 
+def test_rates_on_a_gpu() -> None:
+    """Its peak is of the whole GPU, whatever threads the CPU has."""
+    document = ON_GPU.to_json()
+    assert [document["operators"][0][name] for name in ("share_of_peak", "share_of_bandwidth")] == [0.125, 0.1]
+    assert [document["operators"][1][name] for name in ("share_of_peak", "share_of_bandwidth")] == [None, 0.2]
+    assert (document["peak"]["gbytes"], document["peak"]["throttled"]) == (5.0, ("power cap",))
+
+
 def test_what_older_artifacts_do_not_tell() -> None:
     document = PROFILE.to_json()
-    names = ("macs", "bytes", "gmacs_per_s", "share_of_peak", "gbytes_per_s", "peak")
-    assert [document[name] for name in names] == [None] * 6
+    names = ("macs", "bytes", "gmacs_per_s", "share_of_peak", "gbytes_per_s", "share_of_bandwidth", "peak")
+    assert [document[name] for name in names] == [None] * 7
     assert document["operators"][0]["gmacs_per_s"] is None
 
 
@@ -93,7 +111,9 @@ def test_costs_are_added_up_where_they_are_known() -> None:
 
 def test_a_peak_of_nothing() -> None:
     with pytest.raises(ValueError, match="a peak of"):
-        Peak("sdot", 0.0)
+        ThreadPeak("sdot", 0.0)
+    with pytest.raises(ValueError, match="a peak of"):
+        GpuPeak("dp4a", 1.0, 0.0)
 
 
 def test_slowest_first() -> None:

@@ -16,6 +16,7 @@ from intbert.rpc.devices import adding
 from intbert.rpc.sessions.board_session import board_session
 
 from ..compiler.toy_artifact import build_toy
+from ..rpc.telemetry.trees import DEVFREQ, JETSON_ORIN, plant
 from .cable import Cable
 from .desk import SECONDS, Desk, within
 from .ssh_board import SshBoard
@@ -129,6 +130,16 @@ def test_samples_taken_while_throttled_are_flagged_and_do_not_count(desk: Desk, 
         (firmware / "cur_state").write_text("0\n")
     result = desk.json("bench", toy, "--device", "pi", "--runs", "5", "--warmup", "0")
     assert result["throttled_runs"] == 0
+
+
+def test_the_sensors_of_a_jetsons_gpu(desk: Desk, pi: SshBoard) -> None:
+    gpu = {name: text for name, text in JETSON_ORIN.items() if name.startswith(DEVFREQ)}
+    plant(pi.sys, {name.removeprefix("sys/"): text for name, text in gpu.items()})
+    with within(SECONDS), board_session(desk.device("pi"), desk.terms()) as board:
+        conditions, inventory = board.session.conditions("gpu"), board.session.sensors("gpu")
+    assert (conditions["clock_mhz"], conditions["memory_clock_mhz"]) == (612.0, 3199.0)
+    assert (inventory["clock"], inventory["governor"]) == ("devfreq: 17000000.gpu", "performance")
+    assert inventory["throttled"] is None, "what its processor's sensors tell is nothing about the GPU"
 
 
 def test_a_hot_board_is_waited_for(desk: Desk, pi: SshBoard, toy: Path) -> None:

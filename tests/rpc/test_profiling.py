@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,4 +50,4 @@ def test_an_artifact_that_is_not_loaded(server: ServerProcess, artifact: Path) -
     with server.connect() as session:
         model = session.load(session.upload(artifact), threads=1)
     with server.connect() as another, pytest.raises(RemoteError, match="is not loaded"):
-        type(model)(another, model.name, model.load_ms, model.max_length).profile(ProfileRequest())
+        replace(model, session=another).profile(ProfileRequest())

@@ -19,16 +19,17 @@ from ..emulation import compile_cpp
 HERE = Path(__file__).parent
 PAGE = 4096
 """Bytes: what the driver's allocations are rounded up to."""
-DRIVER, CUDART = "libcuda.so.1", "libcudart.so.13"
+DRIVER, CUDART, NVML = "libcuda.so.1", "libcudart.so.13", "libnvidia-ml.so.1"
 
 
 def build_driver(folder: Path) -> Path:
-    """A folder with the driver and the runtime: one library under both names."""
+    """A folder with the driver, the runtime and the management library: one library under all names."""
     script = folder / "versions"
-    script.write_text(f"{CUDART} {{ global: cu*; local: *; }};\n")  # the version that TVM's library asks for
+    script.write_text(f"{CUDART} {{ global: cu*; nvml*; local: *; }};\n")  # the version that TVM's library asks for
     options = ("-std=c++17", "-O1", "-shared", "-fPIC", f"-Wl,--version-script={script},-soname,{CUDART}")
     compile_cpp(*options, str(HERE / "driver.cc"), "-ldl", "-o", str(folder / CUDART))
-    (folder / DRIVER).symlink_to(CUDART)
+    for name in (DRIVER, NVML):
+        (folder / name).symlink_to(CUDART)
     return folder
 
 

@@ -1,8 +1,9 @@
-// A driver (libcuda.so.1) and a CUDA runtime (libcudart.so.13) whose GPU is the CPU: what TVM's CUDA runtime calls.
+// A driver (libcuda.so.1), a CUDA runtime (libcudart.so.13) and a management library (libnvidia-ml.so.1) whose GPU is the
+// CPU: what TVM's CUDA runtime and the sensors call.
 //
 // A module's kernels are those of the library FAKE_GPU_KERNELS, which has the emulator in it, whatever code is handed to
 // it. The device's memory is out of bounds for everybody but kernels and copies: host code that reads or writes it ends
-// by SIGSEGV.
+// by SIGSEGV. Its clock is held back for the reasons FAKE_GPU_REASONS (nvmlClocksEventReason*).
 #include <dlfcn.h>
 #include <sys/mman.h>
 
@@ -28,6 +29,7 @@ struct Function {
   void (*entry)(void**);
   const unsigned* sizes;  // of its parameters, in bytes; the last one is 0
   Run run;
+  unsigned most_dynamic_shared = 48 << 10;  // until cuFuncSetAttribute says otherwise
 };
 struct Launch {
   const Function* function;
@@ -76,12 +78,16 @@ Status cuDeviceGetCount(int* count) { return *count = 1, 0; }
 Status cuDriverGetVersion(int* version) { return *version = 13000, 0; }
 Status cuDeviceGetAttribute(int* value, int attribute, int) {
   int sm = atoi(getenv("FAKE_GPU_SM"));
-  return *value = attribute == 75 ? sm / 10 : attribute == 76 ? sm % 10 : 0, 0;
+  return *value = attribute == 75 ? sm / 10 : attribute == 76 ? sm % 10 : attribute == 16, 0;  // 16: multiprocessors
 }
 Status cuDeviceGetName(char* name, int size, int) { return snprintf(name, size, "fake"), 0; }
+Status cuDeviceGetPCIBusId(char* id, int size, int) { return snprintf(id, size, "0000:01:00.0"), 0; }
 Status cuGetErrorName(Status, const char** text) { return *text = "an error of the fake driver", 0; }
 Status cuGetErrorString(Status, const char** text) { return *text = what_failed.c_str(), 0; }
-Status cuFuncSetAttribute(void*, int, int) { return 0; }
+Status cuFuncSetAttribute(void* function, int attribute, int value) {
+  if (attribute == 8) static_cast<Function*>(function)->most_dynamic_shared = value;
+  return 0;
+}
 Status cuTensorMapEncodeTiled(...) { return 801; }
 Status cuGetExportTable(const void**, const void*) { return 500; }  // NVRTC asks, and crashes where nobody answers
 
@@ -103,6 +109,7 @@ Status cuModuleGetFunction(void** function, void* module, const char* name) {
 }
 Status cuLaunchKernelEx(const Config* config, void* handle, void** parameters, void**) {
   auto* function = static_cast<const Function*>(handle);
+  if (config->shared_bytes > function->most_dynamic_shared) return 1;  // CUDA_ERROR_INVALID_VALUE
   Launch launch{function, {}, {}, config->shared_bytes, {}};
   std::copy_n(config->grid, 3, launch.grid);
   std::copy_n(config->block, 3, launch.block);
@@ -113,6 +120,20 @@ Status cuLaunchKernelEx(const Config* config, void* handle, void** parameters, v
   ++kernel_launches;
   Access access;
   return run(launch);
+}
+
+constexpr int NOT_SUPPORTED = 3;
+Status nvmlInit_v2() { return 0; }
+Status nvmlDeviceGetHandleByPciBusId_v2(const char* id, void** device) {
+  return *device = what_failed.data(), strcmp(id, "0000:01:00.0") ? 6 : 0;
+}
+Status nvmlDeviceGetClockInfo(void*, int kind, unsigned* mhz) { return *mhz = kind == 1 ? 1410 : 9501, 0; }
+Status nvmlDeviceGetMaxClockInfo(void*, int, unsigned* mhz) { return *mhz = 1980, 0; }
+Status nvmlDeviceGetTemperature(void*, int, unsigned* celsius) { return *celsius = 61, 0; }
+Status nvmlDeviceGetPowerUsage(void*, unsigned*) { return NOT_SUPPORTED; }
+Status nvmlDeviceGetCurrentClocksThrottleReasons(void*, unsigned long long* reasons) {
+  const char* held = getenv("FAKE_GPU_REASONS");
+  return *reasons = held ? strtoull(held, nullptr, 0) : 0, 0;
 }
 
 Status cudaMalloc(void** address, size_t size) {

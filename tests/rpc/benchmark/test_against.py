@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from intbert.rpc.benchmark import against as subject
 from intbert.rpc.benchmark.against import SlowOperator, bench_against, slow_operators
 from intbert.rpc.benchmark.float_model import FloatModel
 from intbert.rpc.benchmark.float_process import _Server, float_process
+from intbert.rpc.telemetry import Conditions
 
 from ...compiler.toy_artifact import build_toy
 
@@ -81,7 +82,7 @@ class Fast:
     runtime: str = "double"
 
     def measure(self, length: int, batch: int, count: int, seconds: float) -> dict[str, Any]:
-        sample = {"ms": 1e-6, "clock_mhz": None, "temperature_c": None, "throttled": None, "power_w": None}
+        sample = {"ms": 1e-6, **asdict(Conditions(None, None, None, None, None))}
         return {"samples": [sample] * count, "length": length, "threads": 1, "peak_rss_mb": 1.0}
 
     def operators(self, length: int, batch: int, runs: int) -> dict[str, float]:

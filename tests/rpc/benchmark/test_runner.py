@@ -40,6 +40,7 @@ class Board:
             "temperature_c": 50.0 + index,
             "throttled": None if reasons is None else list(reasons),
             "power_w": None,
+            "memory_clock_mhz": 3199.0 + index,
         }
 
 
@@ -110,8 +111,9 @@ def test_a_board_that_cannot_tell() -> None:
     assert document["throttled_runs"] is None
     assert document["throttle_reasons"] is None
     assert document["power_w"] is None
-    assert document["clock_mhz"] == [1500.0, 1500.0]
-    assert document["temperature_c"] == [50.0, 79.0]
+    assert document["clock_mhz"] == [1500.0, 1500.0, 1500.0]
+    assert document["memory_clock_mhz"] == [3199.0, 3213.5, 3228.0]
+    assert document["temperature_c"] == [50.0, 64.5, 79.0]
 
 
 def test_a_cool_board_is_not_waited_for() -> None:
@@ -146,4 +148,5 @@ def test_plans_that_make_no_sense(fields: dict[str, Any]) -> None:
 
 def test_a_sample_keeps_what_the_board_said() -> None:
     document = {"ms": 1.0, "clock_mhz": None, "temperature_c": 61.0, "throttled": ["x"], "power_w": 2.5}
-    assert Sample.from_json({**document, "throttle_events": 3}) == Sample(1.0, None, 61.0, ("x",), 2.5)
+    told = {**document, "throttle_events": 3, "memory_clock_mhz": 204.0}
+    assert Sample.from_json(told) == Sample(1.0, None, 61.0, ("x",), 2.5, 204.0)

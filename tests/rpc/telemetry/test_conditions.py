@@ -38,6 +38,7 @@ def test_was_throttled(before: Conditions, after: Conditions, expected: tuple[st
     ("name", "value"),
     [
         ("clock_mhz", 0.0),
+        ("memory_clock_mhz", -1.0),
         ("clock_mhz", math.inf),
         ("temperature_c", math.nan),
         ("power_w", math.inf),

@@ -9,10 +9,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from intbert.rpc.telemetry import Conditions, Inventory, Sensors, was_throttled
+from intbert.rpc.telemetry import GPU, Conditions, Inventory, Sensors, was_throttled
 
 from . import trees
-from .trees import Answers, Tree, answering, plant
+from .trees import Answers, Card, Tree, answering, asking, plant
 
 NOTHING = Conditions(None, None, None, None, None)
 SENSORLESS = Inventory(None, None, None, None, None, None, None, ())
@@ -77,7 +77,7 @@ BOARDS = [
             highest_mhz=1479.0,
             clock="cpufreq: scaling_cur_freq",
             temperature="thermal zones: CPU-therm",
-            throttled="cooling devices: thermal-cpufreq-0",
+            throttled="cooling devices: thermal-cpufreq-0, gpu-balanced",
             power="INA: POM_5V_IN",
             rails=("POM_5V_IN", "POM_5V_GPU", "POM_5V_CPU"),
         ),
@@ -86,7 +86,7 @@ BOARDS = [
     pytest.param(
         trees.JETSON_ORIN,
         {},
-        Conditions(728.0, 52.031, (), 37, 9.28),
+        Conditions(728.0, 52.031, (), 37, 9.28, 3199.0),
         Inventory(
             governor="schedutil, performance",
             lowest_mhz=115.2,
@@ -94,10 +94,12 @@ BOARDS = [
             clock="cpufreq: cpuinfo_cur_freq",
             temperature="thermal zones: cpu-thermal, tj-thermal",
             throttled=(
-                "over-current events of soctherm; cooling devices: cpufreq-cpu0, cpufreq-cpu4, cpu-throttle-alert"
+                "over-current events of soctherm; cooling devices: "
+                "cpufreq-cpu0, cpufreq-cpu4, cpu-throttle-alert, devfreq-17000000.gpu"
             ),
             power="INA: VDD_IN",
             rails=("VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"),
+            memory_clock="devfreq: bwmgr",
         ),
         id="jetson-orin",
     ),
@@ -129,6 +131,83 @@ BOARDS = [
 ]
 
 
+GPUS = [
+    pytest.param(
+        trees.JETSON_NANO,
+        {},
+        Conditions(768.0, 43.5, (), None, 4.321),
+        Inventory(
+            governor="nvhost_podgov",
+            lowest_mhz=76.8,
+            highest_mhz=921.6,
+            clock="devfreq: 57000000.gpu",
+            temperature="thermal zones: GPU-therm",
+            throttled="cooling devices: thermal-cpufreq-0, gpu-balanced",
+            power="INA: POM_5V_IN",
+            rails=("POM_5V_IN", "POM_5V_GPU", "POM_5V_CPU"),
+        ),
+        id="jetson-nano",
+    ),
+    pytest.param(
+        trees.JETSON_ORIN,
+        {},
+        Conditions(612.0, 52.031, (), 37, 9.28, 3199.0),
+        Inventory(
+            governor="performance",
+            lowest_mhz=306.0,
+            highest_mhz=918.0,
+            clock="devfreq: 17000000.gpu",
+            temperature="thermal zones: gpu-thermal, tj-thermal",
+            throttled=(
+                "over-current events of soctherm; cooling devices: "
+                "cpufreq-cpu0, cpufreq-cpu4, cpu-throttle-alert, devfreq-17000000.gpu"
+            ),
+            power="INA: VDD_IN",
+            rails=("VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"),
+            memory_clock="devfreq: bwmgr",
+        ),
+        id="jetson-orin",
+    ),
+    pytest.param(
+        trees.JETSON_THOR,
+        {(trees.nvml.REASONS,): 0x40, (trees.nvml.CLOCK, trees.nvml.MULTIPROCESSORS): 1},
+        Conditions(1386.0, 58.5, ("hardware thermal slowdown",), None, None, 4266.0),
+        Inventory(
+            governor="nvhost_podgov",
+            lowest_mhz=None,
+            highest_mhz=1575.0,
+            clock="devfreq: gpu-gpc-0, gpu-gpc-1",
+            temperature="thermal zones: gpu-thermal",
+            throttled="NVML: reasons for a lower clock",
+            power=None,
+            rails=(),
+            memory_clock="devfreq: bwmgr",
+        ),
+        id="jetson-thor",
+    ),
+    pytest.param(
+        trees.X86_WORKSTATION,
+        trees.WORKSTATION_CARD,
+        Conditions(1695.0, 67.0, ("power cap",), None, 349.5, 9501.0),
+        Inventory(
+            governor=None,
+            lowest_mhz=None,
+            highest_mhz=2100.0,
+            clock="NVML: clock",
+            temperature="NVML: temperature",
+            throttled="NVML: reasons for a lower clock",
+            power="NVML: the card",
+            rails=(),
+            memory_clock="NVML: clock",
+        ),
+        id="workstation",
+    ),
+    # What the processor's sensors say is nothing about a GPU.
+    pytest.param(trees.X86_WORKSTATION, {}, NOTHING, SENSORLESS, id="no-driver"),
+    pytest.param(trees.GARBAGE, trees.GARBAGE_CARD, NOTHING, SENSORLESS, id="garbage"),
+]
+
+
 def rounded(reading: Conditions) -> Conditions:
     return replace(reading, power_w=None if reading.power_w is None else round(reading.power_w, 6))
 
@@ -140,6 +219,30 @@ def test_boards(tmp_path: Path, tree: Tree, answers: Answers, conditions: Condit
     assert sensors.describe() == inventory
 
 
+@pytest.mark.parametrize(("tree", "card", "conditions", "inventory"), GPUS)
+def test_gpus(tmp_path: Path, tree: Tree, card: Card, conditions: Conditions, inventory: Inventory) -> None:
+    sensors = Sensors(plant(tmp_path, tree), run=answering({}), processor=GPU, ask=asking(card))
+    assert rounded(sensors.read()) == conditions
+    assert sensors.describe() == inventory
+
+
+def test_a_gpu_that_is_held_back(tmp_path: Path) -> None:
+    sensors = Sensors(plant(tmp_path, trees.JETSON_ORIN), run=answering({}), processor=GPU, ask=asking({}))
+    before = sensors.read()
+    plant(
+        tmp_path,
+        {
+            f"{trees.DEVFREQ}/17000000.gpu/cur_freq": "306000000",
+            f"{trees.THERMAL}/cooling_device3/cur_state": "4",
+            f"{trees.HWMON}/hwmon3/oc3_event_cnt": "38",
+        },
+    )
+    after = sensors.read()
+    assert after.clock_mhz == 306.0
+    assert was_throttled(before, before) == ()
+    assert was_throttled(before, after) == ("thermal cap", "throttle event")
+
+
 def test_a_reading_is_json(tmp_path: Path) -> None:
     sensors = Sensors(plant(tmp_path, trees.RASPBERRY_PI_3_UNDER_VOLTAGE), run=answering({}))
     assert json.loads(json.dumps(asdict(sensors.read()))) == {
@@ -148,6 +251,7 @@ def test_a_reading_is_json(tmp_path: Path) -> None:
         "throttled": ["under-voltage", "throttled"],
         "throttle_events": 2,
         "power_w": None,
+        "memory_clock_mhz": None,
     }
     assert json.loads(json.dumps(asdict(sensors.describe())))["rails"] == []
 
@@ -166,7 +270,7 @@ def test_the_second_reading_sees_a_change(tmp_path: Path) -> None:
         },
     )
     after = sensors.read()
-    assert after == Conditions(403.0, 97.5, ("thermal cap",), 38, 15.0)
+    assert after == Conditions(403.0, 97.5, ("thermal cap",), 38, 15.0, 3199.0)
     assert was_throttled(before, before) == ()
     assert was_throttled(before, after) == ("thermal cap", "throttle event")
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
 
+from intbert.rpc.telemetry import nvml
 from intbert.rpc.telemetry.commands import Run
-from intbert.rpc.telemetry.source import Machine
+from intbert.rpc.telemetry.source import Ask, Machine
 
 
 class Odd(Enum):
@@ -26,11 +27,14 @@ Tree = Mapping[str, "str | Odd"]
 """Path below the root -> content."""
 Answers = Mapping["tuple[str, ...]", str]
 """Program and arguments -> output."""
+Card = Mapping["tuple[str | int, ...]", int]
+"""A function of NVML and its arguments -> result."""
 
 CPU = "sys/devices/system/cpu"
 POLICY = f"{CPU}/cpufreq/policy"
 THERMAL = "sys/class/thermal"
 HWMON = "sys/class/hwmon"
+DEVFREQ = "sys/class/devfreq"
 I2C = "sys/bus/i2c/drivers"
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 
@@ -104,6 +108,12 @@ JETSON_NANO: Tree = {
     f"{THERMAL}/cooling_device0/cur_state": "3",
     f"{THERMAL}/cooling_device1/type": "thermal-cpufreq-0",
     f"{THERMAL}/cooling_device1/cur_state": "0",
+    f"{THERMAL}/cooling_device2/type": "gpu-balanced",
+    f"{THERMAL}/cooling_device2/cur_state": "0",
+    f"{DEVFREQ}/57000000.gpu/cur_freq": "768000000",
+    f"{DEVFREQ}/57000000.gpu/min_freq": "76800000",
+    f"{DEVFREQ}/57000000.gpu/max_freq": "921600000",
+    f"{DEVFREQ}/57000000.gpu/governor": "nvhost_podgov",
     f"{I2C}/ina3221x/6-0040/iio:device0/rail_name_0": "POM_5V_IN",
     f"{I2C}/ina3221x/6-0040/iio:device0/in_power0_input": "4321",
     f"{I2C}/ina3221x/6-0040/iio:device0/rail_name_1": "POM_5V_GPU",
@@ -139,6 +149,14 @@ JETSON_ORIN: Tree = {
     f"{THERMAL}/cooling_device1/cur_state": "0",
     f"{THERMAL}/cooling_device2/type": "cpu-throttle-alert",
     f"{THERMAL}/cooling_device2/cur_state": "0",
+    f"{THERMAL}/cooling_device3/type": "devfreq-17000000.gpu",
+    f"{THERMAL}/cooling_device3/cur_state": "0",
+    f"{DEVFREQ}/17000000.gpu/cur_freq": "612000000",
+    f"{DEVFREQ}/17000000.gpu/min_freq": "306000000",
+    f"{DEVFREQ}/17000000.gpu/max_freq": "918000000",
+    f"{DEVFREQ}/17000000.gpu/governor": "performance",
+    f"{DEVFREQ}/bwmgr/cur_freq": "3199000000",
+    f"{DEVFREQ}/15340000.vic/cur_freq": "729600000",
     f"{THERMAL}/cooling_device10/type": "hot-surface-alert",
     f"{THERMAL}/cooling_device10/cur_state": "1",
     f"{HWMON}/hwmon3/name": "soctherm_oc",
@@ -164,6 +182,21 @@ JETSON_ORIN: Tree = {
     f"{I2C}/ina3221/1-0040/hwmon/hwmon1/in7_input": "12780",
 }
 
+JETSON_THOR: Tree = {
+    f"{THERMAL}/thermal_zone0/type": "cpu-thermal",
+    f"{THERMAL}/thermal_zone0/temp": "61000",
+    f"{THERMAL}/thermal_zone1/type": "gpu-thermal",
+    f"{THERMAL}/thermal_zone1/temp": "58500",
+    f"{DEVFREQ}/gpu-gpc-0/cur_freq": "1575000000",
+    f"{DEVFREQ}/gpu-gpc-0/max_freq": "1575000000",
+    f"{DEVFREQ}/gpu-gpc-0/governor": "nvhost_podgov",
+    f"{DEVFREQ}/gpu-gpc-1/cur_freq": "1386000000",
+    f"{DEVFREQ}/gpu-gpc-1/max_freq": "1575000000",
+    f"{DEVFREQ}/gpu-gpc-1/governor": "nvhost_podgov",
+    f"{DEVFREQ}/gpu-nvd-0/cur_freq": "900000000",
+    f"{DEVFREQ}/bwmgr/cur_freq": "4266000000",
+}
+
 X86_SERVER: Tree = {
     "proc/cpuinfo": (
         "processor\t: 0\nmodel name\t: Some CPU @ 2.10GHz\ncpu MHz\t\t: 2100.500\n\n"
@@ -184,6 +217,22 @@ X86_LAPTOP: Tree = {
     f"{THERMAL}/thermal_zone1/temp": "71000",
     f"{HWMON}/hwmon0/name": "coretemp",
     f"{HWMON}/hwmon0/temp1_input": "72000",
+}
+
+X86_WORKSTATION: Tree = {
+    **X86_SERVER,
+    f"{THERMAL}/thermal_zone0/type": "x86_pkg_temp",
+    f"{THERMAL}/thermal_zone0/temp": "71000",
+    f"{THERMAL}/cooling_device0/type": "Processor",
+    f"{THERMAL}/cooling_device0/cur_state": "1",
+}
+WORKSTATION_CARD: Card = {
+    (nvml.CLOCK, nvml.MULTIPROCESSORS): 1695,
+    (nvml.CLOCK, nvml.MEMORY): 9501,
+    (nvml.MOST_CLOCK, nvml.MULTIPROCESSORS): 2100,
+    (nvml.TEMPERATURE, nvml.ON_CHIP): 67,
+    (nvml.POWER,): 349_500,
+    (nvml.REASONS,): 0x4 | 0x1,
 }
 
 EMPTY: Tree = {}
@@ -215,11 +264,21 @@ GARBAGE: Tree = {
     f"{HWMON}/hwmon3/oc2_event_cnt": "-3",
     f"{CPU}/cpu0/thermal_throttle/core_throttle_count": "9" * 5000,
     FIRMWARE: "fffffffff",
+    f"{DEVFREQ}/17000000.gpu/cur_freq": "fast",
+    f"{DEVFREQ}/17000000.gpu/max_freq": Odd.FOLDER,
+    f"{DEVFREQ}/bwmgr/cur_freq": "0",
     f"{I2C}/ina3221x/6-0040/iio:device0/rail_name_0": "POM_5V_IN",
     f"{I2C}/ina3221x/6-0040/iio:device0/in_power0_input": "9" * 400,
     f"{I2C}/ina3221/1-0040/hwmon/hwmon1/in1_label": "VDD_IN",
     f"{I2C}/ina3221/1-0040/hwmon/hwmon1/in1_input": Odd.FOLDER,
     f"{I2C}/ina3221/1-0040/hwmon/hwmon1/curr1_input": "1856",
+}
+GARBAGE_CARD: Card = {
+    (nvml.CLOCK, nvml.MULTIPROCESSORS): 0,
+    (nvml.CLOCK, nvml.MEMORY): 1 << 32,
+    (nvml.MOST_CLOCK, nvml.MULTIPROCESSORS): 1 << 32,
+    (nvml.TEMPERATURE, nvml.ON_CHIP): 255,
+    (nvml.POWER,): 1 << 32,
 }
 GARBAGE_ANSWERS: Answers = {
     GET_THROTTLED: "throttled=0xhello\n",
@@ -248,6 +307,12 @@ def answering(answers: Answers) -> Run:
     return lambda arguments: answers.get(tuple(arguments))
 
 
+def asking(card: Card) -> Ask:
+    """A card that knows what is in the table."""
+    return lambda function, *arguments: card.get((function, *arguments))
+
+
 def machine(root: Path, tree: Tree, cpus: Sequence[int] | None = None, answers: Answers | None = None) -> Machine:
     """The tree, as the finders of sources want it."""
-    return Machine(str(plant(root, tree)), None if cpus is None else frozenset(cpus), answering(answers or {}))
+    chosen = None if cpus is None else frozenset(cpus)
+    return Machine(str(plant(root, tree)), chosen, answering(answers or {}), asking({}))
