@@ -97,7 +97,8 @@ class StrategyRecord:
 
     ``tuning_record``: the id of the tuning log's record that its schedule is from; None: the default schedule.
     ``macs``: multiply-adds of one call; ``bytes``: of its arguments, each read or written once; ``function``: the
-    library's function that it calls. None in an artifact that was compiled before these were recorded.
+    library's function that it calls; ``activation_bits``: of what weights are multiplied by. None in an artifact that
+    was compiled before these were recorded.
     """
 
     operator: str
@@ -107,6 +108,7 @@ class StrategyRecord:
     macs: int | None = None
     bytes: int | None = None
     function: str | None = None
+    activation_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,7 @@ class Manifest:
                         strategy.get("macs"),
                         strategy.get("bytes"),
                         strategy.get("function"),
+                        strategy.get("activation_bits"),
                     )
                     for strategy in document["strategies"]
                 ),

@@ -75,7 +75,7 @@ def compile_model(
         graph = lower(model)
         proven = bounds.prove(graph, max(bucket.length for bucket in buckets))
         lowered = lower_to_relax(
-            graph, buckets, target.kernel_features, tuned, lambda name: progress(f"kernels of {name}")
+            graph, buckets, target.kernel_features, tuned, lambda name: progress(f"kernels of {name}"), target.cuda
         )
         progress("LLVM" if target.cuda is None else "LLVM and CUDA")
         executable = compile_module(lowered.module, target)
@@ -107,7 +107,7 @@ def kernel_source(
     ``target`` must have a GPU. Raises as :func:`compile_model`, but needs no CUDA compiler.
     """
     buckets = choose_buckets(model, lengths, batches)
-    lowered = lower_to_relax(lower(model), buckets, target.kernel_features)
+    lowered = lower_to_relax(lower(model), buckets, target.kernel_features, gpu=target.cuda)
     return cuda_source(compile_module(lowered.module, target).mod)
 
 
@@ -199,6 +199,7 @@ def _strategy_records(choices: Sequence[Choice]) -> tuple[StrategyRecord, ...]:
             choice.cost.macs,
             choice.cost.bytes,
             choice.function,
+            choice.cost.activation_bits,
         )
         for choice in choices
     )

@@ -21,18 +21,23 @@ from .operators.real.pooling import RealFirstToken
 
 GATHERS = (Embedding, FirstToken, RealEmbedding, RealFirstToken)
 """Operators that read no more rows of an argument than they write."""
+NARROW_BITS = 8
+"""Of activations as memory holds them."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """``macs``: multiply-adds of matrix products; ``bytes``: of all arguments, each read or written once."""
+    """``macs``: multiply-adds of matrix products; ``bytes``: of all arguments, each read or written once;
+    ``activation_bits``: of what the weights are multiplied by, as far as the kernel was told."""
 
     macs: int
     bytes: int
+    activation_bits: int = NARROW_BITS
 
     def __post_init__(self) -> None:
         assert self.macs >= 0
         assert self.bytes > 0
+        assert self.activation_bits > 0
 
 
 def cost(operator: Operator, shape: Shape, kernel: Any) -> Cost:
@@ -40,7 +45,9 @@ def cost(operator: Operator, shape: Shape, kernel: Any) -> Cost:
     buffers = [(tuple(int(extent) for extent in buffer.shape), str(buffer.dtype)) for buffer in kernel.params]
     written = buffers[-1][0][0]
     most_rows = written if isinstance(operator, GATHERS) else None
-    return Cost(_macs(operator, shape), sum(_bytes(extents, dtype, most_rows) for extents, dtype in buffers))
+    size = sum(_bytes(extents, dtype, most_rows) for extents, dtype in buffers)
+    bits = operator.activation_bits if isinstance(operator, Linear) else NARROW_BITS
+    return Cost(_macs(operator, shape), size, bits)
 
 
 def _bytes(extents: tuple[int, ...], dtype: str, most_rows: int | None) -> int:

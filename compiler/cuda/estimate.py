@@ -30,7 +30,7 @@ from .warp_work import WarpWork
 
 _LIMITS = ("memory", "compute", "issue", "shared")
 _MOST_BIT_PLANES = 8
-"""Products of single bits in a multiply-add: one for each bit of an activation."""
+"""Products of single bits in a multiply-add, one for each bit of an activation, where those were not recorded."""
 _OLDER = "the artifact was compiled before its launches were recorded; compile it again"
 
 
@@ -39,8 +39,9 @@ class KernelEstimate:
     """A kernel in one inference: ``calls`` launches of ``blocks`` blocks.
 
     ``resident_blocks``: those that a multiprocessor holds at once; ``waves``: by how much a launch exceeds what all
-    of them hold; ``multiply_share``: of the instructions of the main loop. ``macs``, ``bytes`` and the milliseconds,
-    one of each limit, are of all calls. None: the machine code has not been read, or no loop of it multiplies.
+    of them hold; ``multiply_share``: of the instructions of the main loop, of all where it is unrolled. ``macs``,
+    ``bytes`` and the milliseconds, one of each limit, are of all calls. None: the machine code has not been read, or
+    nothing in it is for multiplying only.
     """
 
     operator: str
@@ -230,7 +231,8 @@ def _launch(
     multiplier = Multiplier(kernel.multiplier)
     rate = macs_per_cycle(gpu, multiplier)
     assert rate is not None, f"{kernel.name} multiplies by {multiplier.value}, which {gpu.name} lacks"
-    products = macs * (_MOST_BIT_PLANES if multiplier is Multiplier.BMMA else 1)
+    planes = record.activation_bits or _MOST_BIT_PLANES
+    products = macs * (planes if multiplier is Multiplier.BMMA else 1)
     blocks_of_the_busiest = -(-kernel.blocks // gpu.multiprocessors)
     warps_of_the_busiest = blocks_of_the_busiest * -(-kernel.threads // WARP)
     of_a_warp = products * blocks_of_the_busiest / kernel.blocks / warps_of_the_busiest

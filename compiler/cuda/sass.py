@@ -12,24 +12,27 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...errors import ToolchainError
 
 INSTALL = "run `pip install nvidia-cuda-nvdisasm`, or install NVIDIA's CUDA toolkit"
 
-MULTIPLIES = frozenset({"IMMA", "BMMA", "IDP"})
-"""Of tensor cores, on integers and on single bits, and four products of bytes on a lane."""
+TENSOR_CORES = frozenset({"IMMA", "BMMA"})
+"""On integers, and on single bits."""
+MULTIPLIES = TENSOR_CORES | {"IDP"}
+"""The same, and four products of bytes on a lane."""
 LOCAL_MEMORY = frozenset({"LDL", "STL"})
-CONVERSIONS = frozenset({"I2F", "F2I", "I2FP", "F2IP", "F2F", "FRND"})
-FLOAT_ARITHMETIC = frozenset({"FADD", "FMUL", "FFMA", "MUFU", "DADD", "DMUL", "DFMA", "HADD2", "HMUL2", "HMMA", "DMMA"})
-"""Without HFMA2, by which the assembler moves constants."""
-
 _ADDRESS = re.compile(r"0x[0-9a-f]+$")
+# Their mnemonics begin with the format, 16, 32 or 64 bits, or are of conversions and approximations; a U before that is
+# for the datapath that a warp's threads share. Not floating point: FLO (find leading one), FENCE, DEPBAR.
+_FLOAT_OPERATION = re.compile(r"U?(?:F(?!LO\b|ENCE\b)|H|D(?!EPBAR\b)|MUFU|RRO|I2F)|(?:UTC)?[HQO]MMA")
+_FLOAT_FORMAT = re.compile(r"\.(?:B?F|TF)(?:16|32|64)")
+# 0 * 0 + c is how the assembler moves a constant to a register by a pipe that is idle; no number is computed.
+_CONSTANT_MOVE = re.compile(r"HFMA2(?:\.MMA)?"), re.compile(r"R\d+,-?RZ,RZ,[^R]+")
 _BRANCHES = frozenset({"BRA", "JMP", "CALL"})
 _ENDS = frozenset({"EXIT", "RET", "KILL"})
 # An instruction that says where threads meet again, by the one that goes there.
@@ -55,6 +58,18 @@ class Instruction:
         """The address that it names, as its last operand."""
         found = _ADDRESS.search(self.operands)
         return None if found is None else int(found[0], 16)
+
+    @property
+    def computes_floats(self) -> bool:
+        """Whether it computes with floating-point numbers, or converts from or to them.
+
+        Known by its name: NVIDIA lists those of each generation as floating-point, tensor-core and conversion
+        instructions. Where the format is a suffix, as of additions in memory, by that.
+        """
+        opcode, operands = _CONSTANT_MOVE
+        if opcode.fullmatch(self.opcode) and operands.fullmatch(self.operands):
+            return False
+        return bool(_FLOAT_OPERATION.match(self.opcode) or _FLOAT_FORMAT.search(self.opcode))
 
     @property
     def conditional(self) -> bool:
@@ -142,60 +157,84 @@ def innermost_loops(instructions: Sequence[Instruction]) -> tuple[Loop, ...]:
     An edge of the control flow to a block that dominates its start closes a loop: all blocks from which that start is
     reached without passing the dominating one (Aho, Lam, Sethi, Ullman: Compilers, 9.6.6).
     """
-    starts = _block_starts(instructions)
-    ends = [*starts[1:], len(instructions)]
-    number = {instructions[start].address: block for block, start in enumerate(starts)}
-    meetings = _meeting_points(instructions)
-    successors = [
-        [number[address] for address in _next_addresses(instructions, end - 1, meetings) if address in number]
-        for end in ends
-    ]
-    bodies = _natural_loops(successors)
+    blocks = _blocks(instructions)
+    bodies = _natural_loops(_successors(blocks))
     innermost = [body for body in bodies if not any(other < body for other in bodies)]
     return tuple(
-        Loop(tuple(instruction for block in sorted(body) for instruction in instructions[starts[block] : ends[block]]))
-        for body in innermost
+        Loop(tuple(instruction for block in sorted(body) for instruction in blocks[block])) for body in innermost
     )
 
 
-def _block_starts(instructions: Sequence[Instruction]) -> list[int]:
+def _blocks(instructions: Sequence[Instruction]) -> list[Sequence[Instruction]]:
+    """The basic blocks, in the order of their addresses."""
     targets = {instruction.target for instruction in instructions}
     jumps = _BRANCHES | _ENDS | _MEETINGS.keys()
-    return [
+    starts = [
         index
         for index, instruction in enumerate(instructions)
         if index == 0 or instruction.address in targets or instructions[index - 1].operation in jumps
     ]
+    return [instructions[start:end] for start, end in zip(starts, [*starts[1:], len(instructions)], strict=True)]
 
 
-def _meeting_points(instructions: Sequence[Instruction]) -> Mapping[tuple[str, str], set[int]]:
-    """Where threads meet, by the instruction that says so and the barrier that it names, if any."""
-    found: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for instruction in instructions:
+_Meetings: TypeAlias = Mapping[tuple[str, str], tuple[int, ...]]
+"""The addresses where threads are still to meet, the next one last, by the instruction that says so and the barrier
+that it names. Before sm_70 barriers have no names: they are a stack."""
+
+
+def _successors(blocks: Sequence[Sequence[Instruction]]) -> list[list[int]]:
+    """The blocks that the control flow goes to from each one; none from those that it never reaches.
+
+    A barrier serves one place to meet after another. All paths to a block have left the same ones to meet at, else
+    threads would wait for each other for ever: so the first path that is found to a block is as good as any.
+    """
+    number = {block[0].address: index for index, block in enumerate(blocks)}
+    successors: dict[int, list[int]] = {}
+    waiting: list[tuple[int, _Meetings]] = [(0, {})]
+    while waiting:
+        index, meetings = waiting.pop()
+        if index not in successors:
+            meetings, last = _said(blocks[index], meetings), blocks[index][-1]
+            jumps = [(number[address], left) for address, left in _jumps(last, meetings) if address in number]
+            goes_on = _goes_on(last, bool(jumps)) and index + 1 < len(blocks)
+            following = [*jumps, *([(index + 1, meetings)] if goes_on else [])]
+            successors[index] = [block for block, _ in following]
+            waiting += following
+    return [successors.get(index, []) for index in range(len(blocks))]
+
+
+def _said(block: Sequence[Instruction], meetings: _Meetings) -> _Meetings:
+    """``meetings`` after ``block``, which may say where threads are to meet."""
+    after = dict(meetings)
+    for instruction in block:
         if instruction.operation in _MEETINGS.values() and instruction.target is not None:
             barrier = instruction.operands.rpartition(",")[0]
-            found[instruction.operation, barrier].add(instruction.target)
-    return found
+            key = instruction.operation, barrier
+            outer = () if barrier else after.get(key, ())
+            after[key] = (*outer, instruction.target)
+    return after
 
 
-def _next_addresses(
-    instructions: Sequence[Instruction], index: int, meetings: Mapping[tuple[str, str], set[int]]
-) -> Iterator[int]:
-    """Where the control flow goes from the instruction."""
-    last = instructions[index]
-    goes_on = True
+def _jumps(last: Instruction, meetings: _Meetings) -> Iterator[tuple[int, _Meetings]]:
+    """Where ``last``, the end of a block, jumps to if anywhere, and what is left of ``meetings`` there."""
     if last.operation in _BRANCHES:
-        goes_on = last.conditional
         if last.target is not None:
-            yield last.target
-    elif last.operation in _ENDS:
-        goes_on = bool(last.predicate)
-    elif last.operation in _MEETINGS:
-        targets = meetings.get((_MEETINGS[last.operation], last.operands), set())
-        goes_on = bool(last.predicate) or not targets
-        yield from targets
-    if goes_on and index + 1 < len(instructions):
-        yield instructions[index + 1].address
+            yield last.target, meetings
+        return
+    key = _MEETINGS.get(last.operation, ""), last.operands
+    if key in meetings:
+        *outer, target = meetings[key]
+        others = {other: targets for other, targets in meetings.items() if other != key}
+        yield target, {**others, key: tuple(outer)} if outer else others
+
+
+def _goes_on(last: Instruction, jumps: bool) -> bool:
+    """Whether the next instruction may follow ``last``; ``jumps``: whether it may go somewhere else."""
+    if last.operation in _BRANCHES:
+        return last.conditional
+    if last.operation in _ENDS:
+        return bool(last.predicate)
+    return bool(last.predicate) or not jumps
 
 
 def _natural_loops(successors: Sequence[Sequence[int]]) -> list[frozenset[int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from ...targets.cuda import WARP
-from .sass import MULTIPLIES, Instruction, innermost_loops, main_loop
+from .sass import MULTIPLIES, TENSOR_CORES, Instruction, Loop, innermost_loops
 
 _LANE_MACS: Mapping[str, int] = {"IDP.4A": 4, "IDP.2A": 2}
 # IMMA.16832: rows, columns and depth of the product, without separators.
@@ -33,9 +33,10 @@ class Work:
 
     @classmethod
     def of(cls, instructions: Iterable[Instruction]) -> Work:
-        """Of each of ``instructions`` once."""
+        """Of each of ``instructions`` once. Beside tensor cores, products of a lane only add up what a row has."""
         listed = list(instructions)
-        return cls(sum(map(_macs, listed)), len(listed), sum(map(_shared_cycles, listed)))
+        macs = sum(map(_tensor_core_macs, listed)) or sum(map(_lane_macs, listed))
+        return cls(macs, len(listed), sum(map(_shared_cycles, listed)))
 
     def __add__(self, other: Work) -> Work:
         return Work(
@@ -54,8 +55,8 @@ class Work:
 
 @dataclass(frozen=True)
 class WarpWork:
-    """``loops``: all loops that multiply, one trip of each; ``once``: the rest; ``multiply_share``: of the instructions
-    of the loop that multiplies most."""
+    """``loops``: all loops that multiply, one trip of each, nothing where the compiler has unrolled them; ``once``: the
+    rest; ``multiply_share``: of the instructions of the loop that multiplies most, or of all."""
 
     loops: Work
     once: Work
@@ -70,23 +71,28 @@ class WarpWork:
         return self.once.shared_cycles + self._trips(macs) * self.loops.shared_cycles
 
     def _trips(self, macs: float) -> float:
-        return max(0.0, macs - self.once.macs) / self.loops.macs
+        return max(0.0, macs - self.once.macs) / self.loops.macs if self.loops.macs else 0.0
 
 
 def warp_work(instructions: tuple[Instruction, ...]) -> WarpWork | None:
-    """Of a kernel; None where no loop multiplies by an instruction that is for that only."""
-    main = main_loop(instructions)
-    if main is None:
+    """Of a kernel; None where nothing in it is for multiplying only."""
+    whole = Loop(instructions)
+    multiplies = TENSOR_CORES if whole.count(TENSOR_CORES) else MULTIPLIES
+    if not whole.count(multiplies):
         return None
-    multiplying = [loop.instructions for loop in innermost_loops(instructions) if loop.count(MULTIPLIES)]
-    loops = reduce(Work.__add__, map(Work.of, multiplying))
-    return WarpWork(loops, Work.of(instructions) - loops, main.multiply_share)
+    multiplying = [loop for loop in innermost_loops(instructions) if loop.count(multiplies)]
+    loops = reduce(Work.__add__, (Work.of(loop.instructions) for loop in multiplying), Work(0, 0, 0))
+    main = max(multiplying, key=lambda loop: loop.count(multiplies), default=whole)
+    share = main.count(multiplies) / len(main.instructions)
+    return WarpWork(loops, Work.of(instructions) - loops, share)
 
 
-def _macs(instruction: Instruction) -> int:
+def _tensor_core_macs(instruction: Instruction) -> int:
     shape = _SHAPE.match(instruction.opcode)
-    if shape is not None:
-        return int(shape[1]) * 8 * int(shape[2])
+    return 0 if shape is None else int(shape[1]) * 8 * int(shape[2])
+
+
+def _lane_macs(instruction: Instruction) -> int:
     name = ".".join(instruction.opcode.split(".")[:2])
     return WARP * _LANE_MACS.get(name, 0)
 

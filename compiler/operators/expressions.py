@@ -8,9 +8,11 @@ from typing import Any, TypeAlias
 from tvm import te, tirx
 
 from ...schedules.intrinsics.fixed_point import rounding_multiply_high
+from ...schedules.intrinsics.quotient import quotient
 from ...schedules.intrinsics.rounding_shift import rounding_shift_right
 from ...schedules.intrinsics.saturating_add import saturating_add_int16
 from ...schedules.intrinsics.saturation import saturate_int16
+from ...schedules.intrinsics.square_root import square_root
 
 Expr: TypeAlias = Any
 """A TIR expression; TVM's operators are not typed."""
@@ -48,11 +50,6 @@ def let(value: Expr, body: Callable[[Expr], Expr]) -> Expr:
     return tirx.Let(name, value, body(name))
 
 
-def truncdiv(dividend: Expr, divisor: Expr) -> Expr:
-    """Integer division that rounds towards zero; one instruction where both are positive."""
-    return tirx.truncdiv(dividend, divisor)
-
-
 def leading_zeros(value: Expr) -> Expr:
     """The zero bits above the highest one bit of a positive int32 (clz, lzcnt, bsr); undefined for zero."""
     return tirx.clz(value)
@@ -73,11 +70,12 @@ __all__ = [
     "let",
     "maximum",
     "minimum",
+    "quotient",
     "rounding_multiply_high",
     "rounding_shift_right",
     "saturate_int16",
     "saturating_add_int16",
     "select",
+    "square_root",
     "store_narrow",
-    "truncdiv",
 ]

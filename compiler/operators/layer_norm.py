@@ -29,9 +29,6 @@ from .interval import Interval
 from .requantize import MAX_MULTIPLIER, Narrow, narrow_expression
 from .value_range import NARROW, Range
 
-NEWTON_STEPS = 5
-"""From 2^15.5, above every root that can occur, five steps reach floor(sqrt): checked for all of [2^29, 2^31)."""
-NEWTON_START = 46341
 RECIPROCAL_ONE = 2**29
 MAX_NORMALIZED = 46341
 """The largest |z|. It is 2^15 where the sum of squares is exact. Rounding lets it reach 2^15.5, in rows so flat that
@@ -138,19 +135,6 @@ class LayerNorm:
         return [self.gamma, self.beta, np.array([self.shift, *self.narrow.scalars()], np.int32)]
 
 
-def square_root_expression(value: ex.Expr) -> ex.Expr:
-    """TE: floor(sqrt(value)) for int32 in [2^29, 2^31), by Newton's method from above."""
-
-    def step(x: ex.Expr, remaining: int) -> ex.Expr:
-        nearer = (x + ex.truncdiv(value, x)) >> 1
-        if remaining == 1:
-            # One below a square, a step from the root leads one above it again.
-            return ex.minimum(x, nearer)
-        return ex.let(nearer, lambda found: step(found, remaining - 1))
-
-    return step(ex.constant(NEWTON_START, "int32"), NEWTON_STEPS)
-
-
 def layer_norm_kernel(rows: int, n: int, output_zero_point: int, output: Range = NARROW) -> Any:
     """The unscheduled PrimFunc: arguments x, gamma, beta, scalars (shift, mantissa, power, those of the narrow
     ``output``), wide, narrow.
@@ -185,13 +169,10 @@ def layer_norm_kernel(rows: int, n: int, output_zero_point: int, output: Range =
     def reciprocal_of(i: Any) -> ex.Expr:
         normalized = squares[i] << (half_exponent[i] * 2)
         return ex.let(
-            normalized,
-            lambda value: ex.let(
-                square_root_expression(value),
-                lambda root: ex.minimum(
-                    ex.truncdiv(ex.constant(RECIPROCAL_ONE, "int32") + (root >> 1), ex.maximum(root, one)),
-                    ex.constant(MAX_MULTIPLIER, "int32"),
-                ),
+            ex.square_root(normalized),
+            lambda root: ex.minimum(
+                ex.quotient(ex.constant(RECIPROCAL_ONE, "int32") + (root >> 1), ex.maximum(root, one)),
+                ex.constant(MAX_MULTIPLIER, "int32"),
             ),
         )
 

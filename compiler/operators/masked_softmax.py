@@ -178,7 +178,7 @@ def softmax_stages(scores: Any, mask: Any, scalars: Any) -> Any:
     def reciprocal_of(b: Any, h: Any, i: Any) -> ex.Expr:
         denominator = ex.maximum(total[b, h, i], ex.constant(MIN_TOTAL, "int32"))
         mantissa = (denominator << (ex.constant(22, "int32") - bits[b, h, i])) >> 15
-        return ex.truncdiv(ex.constant(RECIPROCAL_NUMERATOR, "int32"), mantissa).astype("int16")
+        return ex.quotient(ex.constant(RECIPROCAL_NUMERATOR, "int32"), mantissa).astype("int16")
 
     reciprocal = te.compute((batch, heads, length), reciprocal_of, name="reciprocal")
 

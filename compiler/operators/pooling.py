@@ -56,10 +56,10 @@ def mean_pooling_kernel(batch: int, length: int, hidden: int) -> Any:
 
     def element(b: Any, c: Any) -> ex.Expr:
         divisor = ex.maximum(count[b], ex.constant(1, "int32"))
-        # A truncating division of a shifted, non-negative dividend is the floor, without a branch for the sign.
+        # The dividend is shifted, so that it is not negative.
         offset = ex.constant(WIDE_LIMIT + 1, "int32")
         dividend = total[b, c] * 2 + divisor + offset * divisor * 2
-        return (ex.truncdiv(dividend, divisor * 2) - offset).astype("int16")
+        return (ex.quotient(dividend, divisor * 2) - offset).astype("int16")
 
     pooled = te.compute((batch, hidden), element, name="pooled")
     return te.create_prim_func([states, mask, pooled])

@@ -17,12 +17,28 @@ def register_operation(name: str, description: str) -> None:
     ir.register_op_attr(name, "TScriptPrinterName", name.partition(".")[2])
 
 
-def register_elementwise(name: str, description: str, lower: Callable[[Any], Any]) -> None:
-    """The same for one that TVM vectorizes like an addition, and that ``lower`` turns into what the target has."""
+def register_elementwise(
+    name: str, description: str, lower: Callable[[Any], Any], on_gpu: Callable[[Any], Any] | None = None
+) -> None:
+    """The same for one that TVM vectorizes like an addition, and that ``lower`` turns into what the target has.
+
+    ``on_gpu``: what does so for GPUs, where it is something else.
+    """
     register_operation(name, description)
     ir.register_op_attr(name, "TVectorizable", True)
-    for kind in ("llvm", "cuda"):
-        register_intrin_lowering(name, kind, f=lower)
+    register_intrin_lowering(name, "llvm", f=lower)
+    register_intrin_lowering(name, "cuda", f=on_gpu or lower)
+
+
+def device_function(name: str, source: str) -> Callable[[Any], Any]:
+    """For ``on_gpu``: the CUDA function ``name``, which ``source`` defines, of the operation's scalar arguments."""
+
+    def lower(call: Any) -> Any:
+        dtype = str(call.ty.dtype)
+        assert lanes_of(dtype) == 1, f"{name} is of scalars; schedules for GPUs must not vectorize it"
+        return tirx.call_intrin(dtype, "tirx.cuda.func_call", name, *call.args, source)
+
+    return lower
 
 
 def lanes_of(dtype: str) -> int:

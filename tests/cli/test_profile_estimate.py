@@ -26,12 +26,13 @@ def test_a_models_document(intbert_json: Callable[..., Any], quantized: Path):
     options = ("--target", "jetson-orin", "--estimate", "--length", 6, "--batch", 2)
     document = intbert_json("profile", quantized, *options)
     assert (document["source"], document["caution"]) == ("estimated", CAUTION)
-    assert document["gpu"] == {"sm": 87, "multiprocessors": 8, "clock_mhz": 918, "bandwidth_gbs": 102.4}
+    assert document["gpu"] == {"sm": 87, "multiprocessors": 8, "clock_mhz": 918, "bandwidth_gbs": 102.4, "driver": None}
     assert document["buckets"] == [{"length": 6, "batch": 2}]
     assert document["peak"]["multiplier"] == "imma"
     assert sum(kernel["share"] for kernel in document["kernels"]) == pytest.approx(1)
     for kernel in document["kernels"]:
-        assert kernel["ms"] == max(kernel["compute_ms"], kernel["memory_ms"])
+        limits = [kernel[f"{limit}_ms"] for limit in ("memory", "compute", "issue", "shared")]
+        assert kernel["ms"] == max(limit for limit in limits if limit is not None)
         assert kernel["intensity"] == kernel["macs"] / kernel["bytes"]
         assert kernel["share_of_peak"] == pytest.approx(kernel["macs"] / kernel["ms"] / 1e6 / document["peak"]["gmacs"])
 
@@ -43,7 +44,7 @@ def test_table(intbert: Run, quantized: Path, options: list[str], name: str):
     rows = [line.split() for line in result.stdout.splitlines()]
     (row,) = [row for row in rows if row[:1] == [name]]
     assert row[1].endswith("_kernel")
-    assert row[-1] == "plain"
+    assert row[-1] == "mma_k32"
     assert any(row[:1] == ["total"] and "100.0%" in row for row in rows)
     assert "8 multiprocessors at 918 MHz" in result.stdout
     assert result.stderr.splitlines()[-1] == CAUTION

@@ -16,7 +16,7 @@ from intbert.compiler.relax import lower_to_relax
 from intbert.targets import get_target
 
 from ..models import Size, tiny_model
-from .low_bits import with_linears
+from .low_bits import with_activations, with_linears
 
 HIDDEN, HEADS, INTERMEDIATE = 24, 3, 40
 BATCH, LENGTH = 2, 8
@@ -64,13 +64,20 @@ def test_packed_weights_count_packed(model: QuantizedModel) -> None:
     assert less == HIDDEN * INTERMEDIATE // 2
 
 
+def test_the_bits_of_activations(model: QuantizedModel) -> None:
+    found = costs(with_activations(model, {"activation_output": (2, 0, True)}))
+    assert found["layers.0.output"].activation_bits == 2
+    assert {cost.activation_bits for name, cost in found.items() if name != "layers.0.output"} == {8}
+
+
 def test_the_manifest_tells_them_and_older_ones_do_not(model: QuantizedModel, tmp_path: Path) -> None:
     target = get_target("x86-64-v3")
     folder = compile_model(model, target, lengths=[LENGTH], batches=[BATCH], output=tmp_path / "artifact")
     records = read_manifest(folder).strategies
-    assert {r.operator.partition("/")[2]: Cost(r.macs or 0, r.bytes or 0) for r in records} == costs(model)
+    told = {r.operator.partition("/")[2]: Cost(r.macs or 0, r.bytes or 0, r.activation_bits or 0) for r in records}
+    assert told == costs(model)
     document = json.loads((folder / MANIFEST_FILE).read_text())
     for strategy in document["strategies"]:
-        del strategy["macs"], strategy["bytes"]
+        del strategy["macs"], strategy["bytes"], strategy["activation_bits"]
     (folder / MANIFEST_FILE).write_text(json.dumps(document))
-    assert {(r.macs, r.bytes) for r in read_manifest(folder).strategies} == {(None, None)}
+    assert {(r.macs, r.bytes, r.activation_bits) for r in read_manifest(folder).strategies} == {(None, None, None)}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tvm
 from intbert.compiler.cuda.imports import cuda_source, source_only
+from intbert.compiler.cuda.launches import launches
 from intbert.schedules.intrinsics.lowering import lowering_for
 from intbert.targets.target import Target
 from numpy.typing import NDArray
@@ -37,18 +39,41 @@ class CudaKernel:
 
 def cuda_kernel(function: Any, target: Target) -> CudaKernel:
     """``function``, a scheduled PrimFunc that is one kernel, for the GPU of ``target``."""
-    module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
-    assert target.cuda is not None
-    with source_only(), lowering_for(target.cuda.features):
-        source = cuda_source(tvm.compile(module, target=target.tvm()).mod)
+    source = kernels_source({"main": function}, target)
     extents = dict(_thread_extents(function.body))
 
     def of(kind: str) -> tuple[int, int, int]:
         return extents.get(f"{kind}.x", 1), extents.get(f"{kind}.y", 1), extents.get(f"{kind}.z", 1)
 
+    (launch,) = launches(function)
     return CudaKernel(
-        source, Launch(of("blockIdx"), of("threadIdx")), tuple(str(buffer.name) for buffer in function.params)
+        source,
+        Launch(of("blockIdx"), of("threadIdx"), launch.dynamic_shared_bytes),
+        tuple(str(buffer.name) for buffer in function.params),
     )
+
+
+def kernels_source(functions: Mapping[str, Any], target: Target) -> str:
+    """The CUDA source of scheduled PrimFuncs: the kernels of ``linear`` are called ``linear_kernel`` and so on."""
+    module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions.items()})
+    assert target.cuda is not None
+    with source_only(), lowering_for(target.cuda.features):
+        return cuda_source(tvm.compile(module, target=target.tvm()).mod)
+
+
+def elementwise(function: str, source: str, *operands: NDArray[np.int64]) -> NDArray[np.int32]:
+    """What the device function ``function`` of int32, which ``source`` defines, gives for each of ``operands``."""
+    parameters = "".join(f"const int* __restrict__ x{index}, " for index in range(len(operands)))
+    elements = ", ".join(f"x{index}[i]" for index in range(len(operands)))
+    kernel = f"""{source}
+extern "C" __global__ void elements({parameters}int* __restrict__ result, const int* count) {{
+  for (int i = 0; i < *count; ++i) result[i] = {function}({elements});
+}}
+"""
+    result = np.zeros(len(operands[0]), np.int32)
+    size = np.array([len(result)], np.int32)
+    run(kernel, "elements", Launch((1, 1, 1), (1, 1, 1)), [*(each.astype(np.int32) for each in operands), result, size])
+    return result
 
 
 def _thread_extents(statement: Any) -> list[tuple[str, int]]:

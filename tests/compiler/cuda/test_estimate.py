@@ -34,7 +34,14 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_model(model, get_target("jetson-orin"), lengths=[6, 16], batches=[2], output=output)
 
 
-def one_kernel(artifact: Path, macs: int, size: int, work: WarpWork | None = None, **kernel: object) -> ModelEstimate:
+def one_kernel(
+    artifact: Path,
+    macs: int,
+    size: int,
+    work: WarpWork | None = None,
+    activation_bits: int | None = None,
+    **kernel: object,
+) -> ModelEstimate:
     """The estimate of an operator called twice, whose kernel is as ``kernel`` says and issues ``work``."""
     manifest = read_manifest(artifact)
     bucket = manifest.buckets[0]
@@ -44,7 +51,14 @@ def one_kernel(artifact: Path, macs: int, size: int, work: WarpWork | None = Non
     }  # fmt: skip
     gpu_kernel = GpuKernel("linear_kernel", **{**values, **kernel})  # type: ignore[arg-type]
     records = tuple(
-        StrategyRecord(f"{bucket.function}/layers.{layer}.output", "mma", macs=macs, bytes=size, function="linear")
+        StrategyRecord(
+            f"{bucket.function}/layers.{layer}.output",
+            "mma",
+            macs=macs,
+            bytes=size,
+            function="linear",
+            activation_bits=activation_bits,
+        )
         for layer in range(2)
     )
     cuda = CudaRecord(87, "NVRTC 13.0", (13, 0), (gpu_kernel,))
@@ -111,9 +125,11 @@ def test_an_epilogue_is_issued_once(artifact: Path):
     assert found.kernels[0].issue_ms == pytest.approx(1.0 + 16 * 250_000 / 4 / 1e6)
 
 
-def test_single_bits_take_a_product_each(artifact: Path):
-    """Eight times the rate of bytes, for eight bits of an activation."""
-    assert one_kernel(artifact, 16384 * MILLION, 1, multiplier="bmma").kernels[0].ms == pytest.approx(1.0)
+@pytest.mark.parametrize(("activation_bits", "ms"), [(None, 1.0), (8, 1.0), (2, 0.25), (1, 0.125)])
+def test_single_bits_take_a_product_each(artifact: Path, activation_bits: int | None, ms: float):
+    """Eight times the rate of bytes, for each bit of an activation: eight where the artifact does not say."""
+    found = one_kernel(artifact, 16384 * MILLION, 1, multiplier="bmma", activation_bits=activation_bits)
+    assert found.kernels[0].ms == pytest.approx(ms)
 
 
 def test_a_models_code_is_read(tmp_path: Path):

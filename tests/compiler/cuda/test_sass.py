@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from intbert.compiler.cuda import sass
 from intbert.compiler.cuda.sass import (
-    CONVERSIONS,
-    FLOAT_ARITHMETIC,
     LOCAL_MEMORY,
     MULTIPLIES,
     Instruction,
@@ -65,6 +63,14 @@ def addresses(text: str) -> list[list[int]]:
             "BSSY B0,0x30\n@P0 BRA 0x60\nBSYNC B0\nIMMA R2\n@P1 BRA 0x0\nEXIT\nMOV R3,R4\nBSYNC B0",
             [[0, 1, 2, 3, 4, 6, 7]],
         ),
+        (
+            "IMMA R1\nBSSY B0,0x40\n@P0 BRA 0x30\nBSYNC B0\nBSSY B0,0x70\n@P0 BRA 0x60\nBSYNC B0\n@P1 BRA 0x0\nEXIT",
+            [[*range(8)]],
+        ),
+        (
+            "PBK 0x90\nSSY 0x70\nSSY 0x50\n@P0 SYNC\nSYNC\n@P1 BRK\nSYNC\nIMMA R1\nBRA 0x10\nEXIT",
+            [[*range(1, 9)]],
+        ),
         ("IMMA R1\n@P0 CALL.REL.NOINC 0x30\nBRA 0x0\nEXIT", [[0, 1, 2]]),
         ("IMMA R1\nBRA P0,0x0\nEXIT", [[0, 1]]),
         ("@P0 BRA 0x20\nMOV R1,R2\nIMMA R1\n@P1 BRA 0x10\nEXIT", []),
@@ -78,6 +84,8 @@ def addresses(text: str) -> list[list[int]]:
         "two",
         "a-part-lies-behind-the-end",
         "threads-meet",
+        "a-barrier-serves-twice",
+        "a-stack-of-barriers",
         "left-by-a-call",
         "condition-as-operand",
         "two-entries",
@@ -108,9 +116,51 @@ def test_a_kernel_that_was_compiled(target: str) -> None:
     loop = main_loop(functions["k"])
     assert loop is not None
     assert loop.count(MULTIPLIES) == 3
-    assert loop.count(LOCAL_MEMORY) == loop.count(CONVERSIONS) == loop.count(FLOAT_ARITHMETIC) == 0
-    others = [each for each in innermost_loops(functions["k"]) if not each.count(MULTIPLIES)]
-    assert any(each.count(CONVERSIONS) and each.count(FLOAT_ARITHMETIC) for each in others)
+    assert not loop.count(LOCAL_MEMORY)
+    assert not any(instruction.computes_floats for instruction in loop.instructions)
+    found = {instruction.operation for instruction in functions["k"] if instruction.computes_floats}
+    assert found & {"I2F", "I2FP"}
+    assert found & {"FFMA", "FMUL"}
+
+
+@pytest.mark.parametrize(
+    ("opcode", "operands", "floats"),
+    [
+        ("I2F.RP", "R3,R2", True),
+        ("I2FP.F32.S32", "R3,R2", True),
+        ("F2I.FTZ.U32.TRUNC.NTZ", "R3,R2", True),
+        ("F2F.F64.F32", "R4,R2", True),
+        ("F2FP.PACK_AB", "R4,R2,R3", True),
+        ("MUFU.RCP", "R3,R2", True),
+        ("FFMA", "R1,R2,R3,R4", True),
+        ("FSEL", "R1,R2,R3,!P0", True),
+        ("FSETP.NEU.AND", "P0,PT,R1,RZ,PT", True),
+        ("DSETP.MAX.AND", "P0,P1,R2,R4,PT", True),
+        ("DFMA", "R2,R4,R6,R8", True),
+        ("HADD2.F32", "R1,-RZ,R2.H0_H0", True),
+        ("HMMA.16816.F32", "R4,R8,R12,R4", True),
+        ("QMMA.16832.F32.E4M3.E4M3", "R4,R8,R12,R4", True),
+        ("UFADD", "UR4,UR5,UR6", True),
+        ("UI2F.RP", "UR4,UR5", True),
+        ("RED.E.ADD.F32.FTZ.RN.STRONG.GPU", "[R2],R5", True),
+        ("HFMA2.MMA", "R5,-RZ,RZ,0,4.76837158203125e-07", False),
+        ("HFMA2", "R5,-RZ,RZ,1.875,0", False),
+        ("HFMA2", "R5,-RZ,RZ,R4", True),
+        ("HFMA2.MMA", "R5,R4,1,1,R2", True),
+        ("FLO.U32", "R3,R2", False),
+        ("UFLO.U32", "UR3,UR2", False),
+        ("DEPBAR.LE", "SB0,0x1", False),
+        ("IMAD.MOV.U32", "R3,RZ,RZ,R2", False),
+        ("IMMA.16832.S8.S8", "R4,R8.ROW,R12.COL,R4", False),
+        ("BMMA.168256.XOR.POPC", "R4,R8.ROW,R12.COL,R4", False),
+        ("I2I.S8.S32.SAT", "R3,R2", False),
+        ("I2IP.S8.S32.SAT", "R3,R2,R4,RZ", False),
+        ("RED.E.ADD.STRONG.GPU", "[R2],R5", False),
+        ("SEL", "R1,R2,R3,P0", False),
+    ],
+)
+def test_instructions_that_compute_with_floats(opcode: str, operands: str, floats: bool) -> None:
+    assert Instruction(0, opcode, operands).computes_floats == floats
 
 
 @pytest.fixture

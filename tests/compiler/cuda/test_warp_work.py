@@ -51,5 +51,28 @@ def test_a_loop_and_the_rest():
     assert work.shared_cycles(3 * 8192) == 3 * 4
 
 
-def test_no_loop_that_multiplies():
+def test_sums_of_rows_are_no_multiply_adds():
+    """They are added up by products with ones, after the loop too."""
+    work = warp_work((*code("IMMA.16832.S8.S8", "IDP.4A.S8.S8"), Instruction(0x70, "IDP.4A.S8.S8")))
+    assert work is not None
+    assert (work.loops.macs, work.once.macs, work.multiply_share) == (4096, 0, 1 / 3)
+
+
+def test_a_loop_of_lanes_beside_tensor_cores():
+    """Columns that are added to a weight."""
+    lanes = [Instruction(0x70, "IDP.4A.S8.S8"), Instruction(0x80, "BRA", "0x70", "P0")]
+    work = warp_work((*code("IMMA.16832.S8.S8")[:-1], *lanes))
+    assert work is not None
+    assert (work.loops, work.once.macs) == (Work(4096, 2, 0), 0)
+
+
+def test_a_loop_that_was_unrolled():
+    """As those of attention are."""
+    work = warp_work((Instruction(0, "LDSM.16.M88.4"), Instruction(16, "IMMA.16832.S8.S8"), Instruction(32, "EXIT")))
+    assert work is not None
+    assert (work.loops, work.once, work.multiply_share) == (Work(0, 0, 0), Work(4096, 3, 4), 1 / 3)
+    assert (work.issue_cycles(4096), work.shared_cycles(4096)) == (3, 4)
+
+
+def test_nothing_that_multiplies():
     assert warp_work(code("IADD3", "LDG.E")) is None

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from intbert.compiler.kernels import Shape, parameters
+from intbert.compiler.operators import expressions as ex
 from intbert.compiler.operators.fixed_point import NARROW_LIMIT, WIDE_LIMIT
 from intbert.compiler.operators.layer_norm import (
     MAX_NORMALIZED,
     LayerNorm,
     layer_norm_kernel,
-    square_root_expression,
     variance_shift,
 )
 from intbert.compiler.operators.requantize import Narrow
@@ -128,7 +128,7 @@ def test_square_root_is_exact(processor: Processor) -> None:
     random = np.random.default_rng(0)
     values = np.concatenate([roots**2, roots**2 - 1, [2**29, 2**31 - 1]])
     values = np.concatenate([values, random.integers(2**29, 2**31, (1 << 17) - len(values))])
-    (result,) = elementwise(processor, square_root_expression, ["int32"], 0, len(values))(values)
+    (result,) = elementwise(processor, ex.square_root, ["int32"], 0, len(values))(values)
     np.testing.assert_array_equal(result, [math.isqrt(int(value)) for value in values])
 
 
