@@ -19,7 +19,7 @@ from tvm.s_tir import Schedule
 
 from ..schedules import cuda
 from ..schedules.attention import ATTENTION_STRATEGIES, AttentionStrategy, AttentionWorkload
-from ..schedules.layout import PackedLayout
+from ..schedules.layout import PADDED_ROWS, PackedLayout
 from ..schedules.linear import LINEAR_STRATEGIES, LinearWorkload, weight_layout
 from ..schedules.lookup.operands import lookup_operands
 from ..schedules.real import REAL_STRATEGIES, RealWorkload
@@ -36,7 +36,7 @@ from ..schedules.space import default_schedule, nearest, replay, scheduled
 from ..schedules.strategy import PrimFunc, Strategy
 from ..schedules.tuning_log.workload import structural_hash
 from ..schedules.vectors import int16_lanes
-from ..targets.cuda import CUDA
+from ..targets.cuda import CUDA, Cuda
 from .graph import Operator
 from .operators.attention import Attention, attention_kernel
 from .operators.attention_scores import OperandSigns
@@ -66,6 +66,8 @@ class Shape:
     """128 where memory holds narrow activations as uint8, else 0."""
     output_zero_point: int
     features: frozenset[str]
+    gpu: Cuda | None = None
+    """None: a CPU, or any GPU with the features."""
 
     @property
     def lanes(self) -> int:
@@ -196,6 +198,8 @@ def parameters(operator: Operator, shape: Shape) -> list[NDArray[Any]]:
 
 def weight_operands(operator: Linear, features: frozenset[str], zero_point: int) -> WeightOperands:
     """How the weight of ``operator`` lies in memory: the same for every length."""
+    if CUDA in features and operator.packing is not None:
+        return PADDED_ROWS
     levels = operator.levels
     lookup = levels and lookup_operands(
         features, zero_point != 0, levels, operator.channels, operator.inputs, operator.reach, operator.gain
@@ -239,7 +243,7 @@ def _(operator: Linear, shape: Shape) -> Definition:
     packing = operator.packing
     packed = None
     if packing is not None and isinstance(operands, PackedLayout):
-        packed = packed_weight(packing, operator.added, operands, operator.inputs, operator.gain)
+        packed = packed_weight(packing, operator.added_values, operands, operator.inputs, operator.gain)
     workload = LinearWorkload(
         shape.rows,
         operator.channels,
@@ -249,6 +253,7 @@ def _(operator: Linear, shape: Shape) -> Definition:
         shape.lanes,
         packed,
         operator.activation_bits,
+        shape.gpu,
     )
     weights = "int8" if packing is None else f"{packing.bits}-bit"
     words = (

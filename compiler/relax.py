@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tvm import relax
 
 from ..schedules.linear import activation_zero_point
-from ..targets.cuda import CUDA
+from ..targets.cuda import CUDA, Cuda
 from .artifact import Bucket
 from .costs import Cost, cost
 from .cuda.capture import CAPTURED, CAPTURED_WEIGHT
@@ -80,12 +80,14 @@ def lower_to_relax(
     features: frozenset[str],
     tuned: Tuned | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    gpu: Cuda | None = None,
 ) -> LoweredModule:
-    """The Relax module whose functions ``main_b{batch}_t{length}`` run ``graph``, scheduled for ``features``."""
+    """The Relax module whose functions ``main_b{batch}_t{length}`` run ``graph``, scheduled for ``features``; for a
+    GPU that is known, ``gpu``, for its size too."""
     weights = WeightTable()
     lowered = []
     for bucket in buckets:
-        lowered.append(list(_bucket_calls(graph, bucket, features, tuned, weights)))
+        lowered.append(list(_bucket_calls(graph, bucket, features, gpu, tuned, weights)))
         progress(bucket.function)
     builder = relax.BlockBuilder()
     choices: list[Choice] = []
@@ -116,6 +118,7 @@ def _bucket_calls(
     graph: IntegerGraph,
     bucket: Bucket,
     features: frozenset[str],
+    gpu: Cuda | None,
     tuned: Tuned | None,
     weights: WeightTable,
 ) -> Iterator[Call]:
@@ -123,7 +126,7 @@ def _bucket_calls(
     kernels: dict[Any, Kernel] = {}
     for step in graph.steps:
         rows, channels = shapes[step.inputs[0]]
-        shape = step_shape(graph, step, bucket, rows, channels, features)
+        shape = step_shape(graph, step, bucket, rows, channels, features, gpu)
         key = (structure(step.operator), shape)
         if key not in kernels:
             kernels[key] = build_kernel(step.operator, shape, tuned)
@@ -135,13 +138,19 @@ def _bucket_calls(
 
 
 def step_shape(
-    graph: IntegerGraph, step: Step, bucket: Bucket, rows: int, channels: int, features: frozenset[str]
+    graph: IntegerGraph,
+    step: Step,
+    bucket: Bucket,
+    rows: int,
+    channels: int,
+    features: frozenset[str],
+    gpu: Cuda | None = None,
 ) -> Shape:
     """What the kernel of ``step`` is compiled for; its first input is [rows, channels]."""
     zero_point = activation_zero_point(features)
     # Attention multiplies narrow values with each other: they stay signed.
     signed = any(isinstance(c.operator, Attention) for name in step.outputs for c in graph.consumers(name))
-    return Shape(bucket.batch, bucket.length, rows, channels, zero_point, 0 if signed else zero_point, features)
+    return Shape(bucket.batch, bucket.length, rows, channels, zero_point, 0 if signed else zero_point, features, gpu)
 
 
 def _output_types(kernel: Kernel, step: Step) -> list[tuple[tuple[int, ...], str]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..targets.cuda import Cuda
 from .artifact import Bucket
 from .graph import Step
 from .kernels import Alternative, alternatives, parameters, structure
@@ -66,15 +67,18 @@ class Task:
         return digest.hexdigest()
 
 
-def tasks_of(model: QuantizedModel, buckets: Sequence[Bucket], features: frozenset[str]) -> tuple[Task, ...]:
-    """The tasks of ``model`` compiled for ``buckets`` on a CPU with these features, in the order of first calls."""
+def tasks_of(
+    model: QuantizedModel, buckets: Sequence[Bucket], features: frozenset[str], gpu: Cuda | None = None
+) -> tuple[Task, ...]:
+    """The tasks of ``model`` compiled for ``buckets`` on a CPU with these features, or on ``gpu``, in the order of
+    first calls."""
     graph = lower(model)
     found: dict[Any, Task] = {}
     for bucket in buckets:
         values = interpret(graph, *_sample_inputs(model.architecture.vocabulary, bucket))
         for step in graph.steps:
             rows, channels = values[step.inputs[0]].shape
-            shape = step_shape(graph, step, bucket, rows, channels, features)
+            shape = step_shape(graph, step, bucket, rows, channels, features, gpu)
             key = (structure(step.operator), shape)
             if key in found:
                 found[key] = replace(found[key], calls=found[key].calls + 1)

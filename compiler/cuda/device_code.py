@@ -14,7 +14,7 @@ from ...targets.elf import data_object
 from ..artifact import CudaRecord, GpuKernel
 from .cubin import kernels_of
 from .imports import cuda_source, with_fatbin
-from .launches import blocks_of_kernels
+from .launches import launches_of_kernels
 from .multipliers import multipliers
 from .occupancy import occupancy
 
@@ -53,16 +53,16 @@ def compile_for_gpu(compiled: Any, scheduled: Any, gpu: Cuda) -> DeviceCode:
     compiler = compiler_for(gpu)
     source = cuda_source(compiled)
     binary = compiler.compile(source, gpu)
-    blocks, multiplied_by = blocks_of_kernels(scheduled), multipliers(binary.ptx)
+    launches, multiplied_by = launches_of_kernels(scheduled), multipliers(binary.ptx)
     kernels = tuple(
         GpuKernel(
             kernel.name,
             kernel.registers,
             kernel.local_bytes,
-            kernel.shared_bytes,
+            kernel.shared_bytes + launches[kernel.name].dynamic_shared_bytes,
             kernel.threads,
-            occupancy(kernel, gpu.architecture),
-            blocks[kernel.name],
+            occupancy(kernel, gpu.architecture, launches[kernel.name].dynamic_shared_bytes),
+            launches[kernel.name].blocks,
             multiplied_by[kernel.name].value,
         )
         for kernel in kernels_of(binary.cubin)

@@ -3,54 +3,69 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 _THREAD_EXTENT = "thread_extent"
+_DYNAMIC = "shared.dyn"
 
 
-def blocks_of_kernels(module: Any) -> dict[str, int]:
-    """The blocks of every GPU kernel that TVM will make of ``module``, an IRModule of scheduled PrimFuncs, by its name.
+@dataclass(frozen=True)
+class Launch:
+    """``blocks``: of the grid; ``dynamic_shared_bytes``: what each gets beyond what the kernel declares."""
+
+    blocks: int
+    dynamic_shared_bytes: int = 0
+
+
+def launches_of_kernels(module: Any) -> dict[str, Launch]:
+    """Of every GPU kernel that TVM will make of ``module``, an IRModule of scheduled PrimFuncs, by its name.
 
     A PrimFunc's launches are named after it, in their order: ``linear_kernel``, ``linear_kernel_1``.
     """
     from tvm import tirx
 
     return {
-        f"{variable.name_hint}_kernel{f'_{number}' if number else ''}": blocks
+        f"{variable.name_hint}_kernel{f'_{number}' if number else ''}": launch
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc)
-        for number, blocks in enumerate(launches(function))
+        for number, launch in enumerate(launches(function))
     }
 
 
-def launches(function: Any) -> list[int]:
-    """The number of blocks of each launch of the scheduled PrimFunc ``function``."""
-    return [
-        prod(extent for tag, extent in launch.items() if tag.startswith("blockIdx"))
-        for launch in _launches(function.body)
-    ]
+def launches(function: Any) -> list[Launch]:
+    """Each launch of the scheduled PrimFunc ``function``."""
+    return list(_launches(function.body))
 
 
-def _launches(statement: Any) -> Iterator[Mapping[str, int]]:
+def _launches(statement: Any) -> Iterator[Launch]:
     if _bound(statement) is not None:
         extents: Counter[str] = Counter()
-        _collect(statement, extents)
-        yield extents
+        dynamic = _collect(statement, extents)
+        yield Launch(prod(extent for tag, extent in extents.items() if tag.startswith("blockIdx")), dynamic)
         return
     for child in _children(statement):
         yield from _launches(child)
 
 
-def _collect(statement: Any, extents: Counter[str]) -> None:
-    """Adds the threads and blocks that loops in ``statement`` are bound to, with the largest extent of each."""
+def _collect(statement: Any, extents: Counter[str]) -> int:
+    """Adds the threads and blocks that loops in ``statement`` are bound to, with the largest extent of each; returns
+    the bytes of dynamic shared memory in it."""
     bound = _bound(statement)
     if bound is not None:
         tag, extent = bound
         extents[tag] = max(extents[tag], extent)
-    for child in _children(statement):
-        _collect(child, extents)
+    return _dynamic_bytes(statement) + sum(_collect(child, extents) for child in _children(statement))
+
+
+def _dynamic_bytes(statement: Any) -> int:
+    from tvm import DataType, tirx
+
+    if not isinstance(statement, tirx.AllocBuffer) or statement.buffer.scope() != _DYNAMIC:
+        return 0
+    return prod(map(int, statement.buffer.shape)) * DataType(statement.buffer.dtype).itemsize
 
 
 def _bound(statement: Any) -> tuple[str, int] | None:

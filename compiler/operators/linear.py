@@ -24,6 +24,7 @@ from ...errors import BoundsError
 from ...schedules.layout import PackedLayout
 from ...schedules.lookup.format import WeightLevels
 from ...schedules.lookup.operands import LookupOperands
+from ...schedules.unpack import AddedValues
 from ..packing import Packing
 from . import expressions as ex
 from .epilogues import Epilogue, channel_arrays
@@ -73,11 +74,19 @@ class Linear:
         return values.astype(np.int8)
 
     @property
+    def added_values(self) -> AddedValues | None:
+        """What schedules know about what is added to the packed weight."""
+        if self.added is None or self.packing is None:
+            return None
+        merged = self.weight[:, self.added.columns] // self.gain
+        exact = self.packing.holds(merged.astype(np.int16) - self.added.values)
+        return AddedValues(len(self.added.columns), self.gain, exact)
+
+    @property
     def structure(self) -> Hashable:
         """What is compiled into its kernel, beside the shape."""
-        added = None if self.added is None else len(self.added.columns)
-        activations = None if self.levels is None else (self.reach, self.activation_bits)
-        return self.epilogue.kind, self.weight.shape, self.packing, self.gain, added, activations
+        activations = None if self.packing is None else (self.reach, self.activation_bits)
+        return self.epilogue.kind, self.weight.shape, self.packing, self.gain, self.added_values, activations
 
     @property
     def levels(self) -> WeightLevels | None:
@@ -154,7 +163,10 @@ class Linear:
         if self.packing is None:
             return [layout.pack(self.weight)]
         values = layout.pack(self._packed_values())
-        arrays: list[NDArray[Any]] = [self.packing.pack(values.reshape(len(values), -1))]
+        values = values.reshape(len(values), -1)
+        padding = layout.padded(values.shape[1]) - values.shape[1]
+        values = np.pad(values, ((0, 0), (0, padding)), constant_values=self.packing.offset)
+        arrays: list[NDArray[Any]] = [self.packing.pack(values)]
         return arrays if self.added is None else [*arrays, self.added.values, self.added.index(self.inputs)]
 
 

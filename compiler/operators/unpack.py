@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tvm import te, tirx
 
 from ...schedules.layout import PackedLayout
-from ...schedules.unpack import PackedWeight
+from ...schedules.unpack import AddedValues, PackedWeight
 from ..packing import GROUP, Packing, padded
 from . import expressions as ex
 
@@ -67,11 +67,11 @@ def _uint8(value: int) -> ex.Expr:
 
 
 def packed_weight(
-    packing: Packing, added: AddedColumns | None, layout: PackedLayout, inputs: int, gain: int = 1
+    packing: Packing, added: AddedValues | None, layout: PackedLayout, inputs: int, gain: int = 1
 ) -> PackedWeight:
     """What schedules know about a packed weight that is multiplied by ``gain``."""
-    chunk = chunk_length(layout.n_block * inputs)
-    return PackedWeight(chunk, packing.bits, packing.step * gain, packing.offset * gain, added is not None)
+    chunk = chunk_length(layout.padded(layout.n_block * inputs))
+    return PackedWeight(chunk, packing.bits, packing.step * gain, packing.offset * gain, added)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def weight_stage(
         weight = te.placeholder(shape, "int8", name="weight")
         return WeightStage([weight], weight)
     blocks, *block = shape
-    count = math.prod(block)
+    count = layout.padded(math.prod(block))
     packed = te.placeholder((blocks, packing.bytes(count)), "uint8", name="packed_weight")
     arguments = [packed]
     if added is not None:

@@ -8,10 +8,24 @@ from typing import Any
 from tvm.s_tir import Schedule
 from tvm.tirx import IterVar
 
+from ...targets.cuda import STATIC_SHARED_BYTES, Cuda
+
 THREADS = 128
 """Of a block: four warps."""
 ENOUGH_BLOCKS = 32
 """Of a kernel, for a whole GPU: where larger blocks would leave fewer than this, smaller ones are the default."""
+RESIDENT = 2
+"""Blocks that a multiprocessor is to hold at least: one computes while the other waits."""
+
+
+def most_shared_bytes(gpu: Cuda | None) -> int:
+    """Shared memory of a block of which a multiprocessor holds :data:`RESIDENT`; what a block may declare on every
+    chip, where that is more or ``gpu`` is not known."""
+    if gpu is None:
+        return STATIC_SHARED_BYTES
+    chip = gpu.architecture
+    share = chip.shared_bytes // RESIDENT - chip.reserved_shared_bytes
+    return max(STATIC_SHARED_BYTES, min(share, chip.shared_bytes_per_block))
 
 
 def bind_elements(sch: Schedule, block: Any) -> None:

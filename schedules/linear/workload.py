@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...targets.cuda import Cuda
 from ..layout import ROW_MAJOR, PackedLayout
 from ..lookup.operands import LookupOperands
 from ..micro_kernels import MICRO_KERNELS
@@ -28,6 +29,8 @@ class LinearWorkload:
     """How the weight is packed; None: it is int8."""
     activation_bits: int = 8
     """The fewest that hold every activation, its zero point included, in two's complement."""
+    gpu: Cuda | None = None
+    """That it is compiled for, whose sizes decide between schedules; None: a CPU, or any GPU."""
 
 
 def weight_layout(features: frozenset[str], channels: int, inputs: int) -> PackedLayout:

@@ -8,6 +8,8 @@ A stage is 64 or 128 bytes of the depth: a line of shared memory for every row a
 exchanged by the lowest bits of the line's number, so that the eight lines that ``ldmatrix`` reads at once lie in
 different banks. The loop over the stages is unrolled by the buffers that they take turns in: which buffer it is, and
 what is beyond rows, channels and inputs, is then known to the compiler, for a workload's sizes are constants.
+
+Warps may have the same outputs and divide the depth of every stage between them, see :mod:`.slices`.
 """
 
 from __future__ import annotations
@@ -16,11 +18,18 @@ from dataclasses import dataclass, replace
 from string import Template
 
 from ....targets.cuda import STATIC_SHARED_BYTES
+from ..copies import ASYNC_COPY, COPY_THROUGH_REGISTERS, Copy
 from ..inline_ptx import ldmatrix, mma
+from .slices import EXCHANGE, KEEP
 
 WARP_LANES = 32
 PIECE = 16
-"""Bytes that are copied at once; the inputs are a multiple of it."""
+"""Bytes of a line that a thread copies."""
+DEPTH_STEP = 32
+"""Inputs that a warp multiplies at once, at most."""
+SUM_BYTES = 4
+ALIGNMENT = 128
+"""Of shared memory: all banks."""
 DEPTHS = (128, 64)
 """Inputs of a stage: a deeper one needs fewer barriers."""
 
@@ -28,14 +37,16 @@ DEPTHS = (128, 64)
 @dataclass(frozen=True)
 class WarpTile:
     """``warps``: (rows, columns) of the block; ``steps``: 16-row and 8-column steps of a warp; ``stages``: of the
-    operands in shared memory, one more than are being copied."""
+    operands in shared memory, one more than are being copied; ``slices``: of the depth, with so many warps each."""
 
     warps: tuple[int, int]
     steps: tuple[int, int]
     stages: int
+    slices: int = 1
 
     def __post_init__(self) -> None:
         assert self.steps[1] % 2 == 0, "weights are loaded for two column steps at once"
+        assert self.steps[1] % self.slices == 0, "each slice finishes as many column steps"
         assert self.stages >= 2
 
     @property
@@ -51,15 +62,31 @@ class WarpTile:
     @property
     def threads(self) -> int:
         """Of the block."""
-        return self.warps[0] * self.warps[1] * WARP_LANES
+        return self.warps[0] * self.warps[1] * self.slices * WARP_LANES
 
     @property
     def registers(self) -> int:
         """A thread's sums."""
         return self.steps[0] * self.steps[1] * 4
 
+    @property
+    def finished_steps(self) -> int:
+        """Column steps whose outputs a warp finishes."""
+        return self.steps[1] // self.slices
+
+    @property
+    def finished(self) -> int:
+        """Outputs that a thread finishes."""
+        return self.registers // self.slices
+
+    @property
+    def exchanged_bytes(self) -> int:
+        """What the slices pass to each other: a thread keeps what it finishes itself."""
+        return self.threads * (self.registers - self.finished) * SUM_BYTES
+
     def __str__(self) -> str:
-        return f"{self.rows}x{self.columns}_{self.warps[0]}x{self.warps[1]}_{self.stages}"
+        slices = "" if self.slices == 1 else f"x{self.slices}"
+        return f"{self.rows}x{self.columns}_{self.warps[0]}x{self.warps[1]}{slices}_{self.stages}"
 
 
 @dataclass(frozen=True)
@@ -67,19 +94,12 @@ class Multiplication:
     """How a stage is copied and multiplied."""
 
     name: str
-    copy: str
-    """Statements that bring 16 bytes from ``source`` to ``target``, zeros where not ``inside``."""
-    commit: str
-    wait: str
-    """Until all but ``PENDING`` of the committed copies are in shared memory."""
+    copy: Copy
     multiply: str
     offsets: str = ""
     """Declarations that ``multiply`` uses: where in a stage a lane reads."""
     finish: str = ""
     """Statements after the last stage."""
-    fetch: str = ""
-    store: str = ""
-    """Where ``copy`` passes registers, its two halves, to and from ``fetched``: a stage is multiplied meanwhile."""
     padding: int = 0
     """Bytes behind a line of shared memory, in place of the exchange of pieces."""
     most_sums: int = 128
@@ -87,93 +107,132 @@ class Multiplication:
 
     def stages(self, tile: WarpTile) -> int:
         """Of ``tile`` in shared memory: where one more is in registers, two are enough."""
-        return 2 if self.fetch else tile.stages
+        return 2 if self.copy.store else tile.stages
 
-    def depth(self, tile: WarpTile) -> int:
-        """Inputs of a stage: the most of :data:`DEPTHS` that a block has shared memory for, the least that registers
-        must hold."""
-        if self.fetch:
-            return min(DEPTHS)
-        lines = self.stages(tile) * (tile.rows + tile.columns)
-        return next(depth for depth in DEPTHS if lines * (depth + self.padding) <= STATIC_SHARED_BYTES)
+    def keeps(self, tile: WarpTile) -> bool:
+        """Whether it has the stages of ``tile``: two in shared memory and one in registers are three."""
+        return not self.copy.store or tile.stages == self.stages(tile) + 1
+
+    def depth(self, tile: WarpTile, most_bytes: int = STATIC_SHARED_BYTES) -> int | None:
+        """Inputs of a stage: of the :data:`DEPTHS` that give every slice a step, the most that ``most_bytes`` of shared
+        memory hold, the least where registers must hold a stage too. None: they hold none."""
+        depths = [
+            depth
+            for depth in DEPTHS
+            if depth >= tile.slices * DEPTH_STEP and self.shared_bytes(tile, depth) <= most_bytes
+        ]
+        if not depths:
+            return None
+        return depths[-1] if self.copy.store else depths[0]
+
+    def shared_bytes(self, tile: WarpTile, depth: int) -> int:
+        """Of a block with stages of ``depth`` inputs: what the slices exchange replaces what was staged."""
+        staged = self.stages(tile) * (tile.rows + tile.columns) * (depth + self.padding)
+        return max(staged, tile.exchanged_bytes)
 
 
-def function_name(multiplication: Multiplication, tile: WarpTile) -> str:
-    """Of the device function ``(int* sums, const signed char* x, const signed char* weight, int first_row, int
-    first_column, int rows, int channels, int inputs)``; all threads of the block call it."""
-    return f"intbert_{multiplication.name}_{tile}"
+def function_name(multiplication: Multiplication, tile: WarpTile, alignment: int = PIECE) -> str:
+    """Of the device function ``(int* finished, const signed char* x, const signed char* weight, int first_row, int
+    first_column, int rows, int channels, int inputs)``; all threads of the block call it. Where the block needs more
+    shared memory than it may declare, the first argument is ``signed char* staged``, which points to it."""
+    return f"intbert_{multiplication.name}_{tile}_{alignment}"
 
 
-def function_source(multiplication: Multiplication, tile: WarpTile) -> str:
-    """Its CUDA source."""
-    stages = multiplication.stages(tile)
+def function_source(multiplication: Multiplication, tile: WarpTile, depth: int, alignment: int = PIECE) -> str:
+    """Its CUDA source, with stages of ``depth`` inputs; lines in memory are multiples of ``alignment`` bytes."""
+    stages, copy = multiplication.stages(tile), multiplication.copy
+    shared_bytes = multiplication.shared_bytes(tile, depth)
+    declares = shared_bytes <= STATIC_SHARED_BYTES
     return _FUNCTION.substitute(
-        name=function_name(multiplication, tile),
+        name=function_name(multiplication, tile, alignment),
+        argument="" if declares else "signed char* staged, ",
+        declaration=f"__shared__ __align__({ALIGNMENT}) signed char staged[{shared_bytes}];" if declares else "",
         rows=tile.rows,
         columns=tile.columns,
         threads=tile.threads,
+        warps=tile.warps[0] * tile.warps[1],
+        slices=tile.slices,
         warp_columns=tile.warps[1],
         row_steps=tile.steps[0],
         column_steps=tile.steps[1],
         stages=stages,
-        depth=multiplication.depth(tile),
+        depth=depth,
         padding=multiplication.padding,
         piece=PIECE,
-        fetch=multiplication.fetch or multiplication.copy,
-        store=multiplication.store,
-        commit=multiplication.commit,
-        wait=multiplication.wait.replace("PENDING", str(stages - 2)),
-        drain=multiplication.wait.replace("PENDING", "0"),
+        bytes=alignment,
+        fetch=copy.part(alignment),
+        store=copy.store,
+        commit=copy.commit,
+        wait=copy.wait.replace("PENDING", str(stages - 2)),
+        drain=copy.wait.replace("PENDING", "0"),
         multiply=multiplication.multiply,
         offsets=multiplication.offsets,
         finish=multiplication.finish,
+        exchange=KEEP if tile.slices == 1 else EXCHANGE,
     )
 
 
 _FUNCTION = Template(r"""
-__device__ __forceinline__ void ${name}(int* sums, const signed char* x, const signed char* weight, int first_row,
-                                        int first_column, int rows, int channels, int inputs) {
+__device__ __forceinline__ void ${name}(${argument}int* finished, const signed char* x, const signed char* weight,
+                                        int first_row, int first_column, int rows, int channels, int inputs) {
   constexpr int kRows = ${rows}, kColumns = ${columns}, kThreads = ${threads}, kStages = ${stages};
   constexpr int kRowSteps = ${row_steps}, kColumnSteps = ${column_steps}, kDepth = ${depth};
+  constexpr int kWarps = ${warps}, kSlices = ${slices}, kSums = kRowSteps * kColumnSteps * 4;
   constexpr int kLine = kDepth + ${padding}, kLinePieces = kDepth / ${piece}, kStageBytes = (kRows + kColumns) * kLine;
   constexpr int kPieces = (kRows + kColumns) * kLinePieces, kCopies = (kPieces + kThreads - 1) / kThreads;
-  __shared__ __align__(128) signed char staged[kStages * kStageBytes];
-  const int lane = (int)threadIdx.x, warp = (int)threadIdx.y;
+  constexpr int kLines = kThreads / kLinePieces;
+  ${declaration}
+  const int lane = (int)threadIdx.x, warp = (int)threadIdx.y % kWarps;
+  const int slice = kSlices == 1 ? 0 : (int)threadIdx.y / kWarps;
   const int warp_row = warp / ${warp_columns} * kRowSteps * 16, warp_column = warp % ${warp_columns} * kColumnSteps * 8;
   const int steps = (inputs + kDepth - 1) / kDepth;
   // Where a piece of a line is.
   const auto place_of = [](int line, int piece) {
     return line * kLine + (kLine == kDepth ? (piece ^ (line * kLinePieces / 8)) & (kLinePieces - 1) : piece) * ${piece};
   };
+  int sums[kSums];
 #pragma unroll
-  for (int i = 0; i < kRowSteps * kColumnSteps * 4; ++i) sums[i] = 0;
-  // What a thread copies: the same piece of the depth, of lines whose numbers are multiples of 8 apart.
-  const int first = warp * 32 + lane, depth = first % kLinePieces * ${piece};
+  for (int i = 0; i < kSums; ++i) sums[i] = 0;
+  // What a thread copies: the same piece of the depth, of lines whose numbers are multiples of 8 apart. Where all of
+  // them exist they are so many bytes apart, and one pointer is enough for all lines of an operand.
+  const int first = (int)threadIdx.y * 32 + lane, depth = first % kLinePieces * ${piece};
   signed char* const targets = staged + place_of(first / kLinePieces, first % kLinePieces);
+  const signed char* x_source = x + ((first_row + first / kLinePieces) * inputs + depth);
+  const signed char* weight_source = weight + ((first_column + first / kLinePieces) * inputs + depth);
+  const bool whole_rows = kRows % kLines == 0 && rows % kRows == 0;
+  const bool whole_columns = kRows % kLines == 0 && channels % kColumns == 0;
   const signed char* sources[kCopies];
 #pragma unroll
   for (int i = 0; i < kCopies; ++i) {
-    const int line = (first + i * kThreads) / kLinePieces;
-    const bool of_x = line < kRows, ragged = of_x ? rows % kRows != 0 : channels % kColumns != 0;
+    const int line = first / kLinePieces + i * kLines;
+    const bool of_x = line < kRows;
     const int row = of_x ? first_row + line : first_column + line - kRows, last = (of_x ? rows : channels) - 1;
-    sources[i] = (of_x ? x : weight) + ((ragged && row > last ? last : row) * inputs + depth);
+    sources[i] = (of_x ? x : weight) + ((row > last ? last : row) * inputs + depth);
   }
+  const auto source_of = [&](int i) {
+    if (i * kLines < kRows) return whole_rows ? x_source + i * kLines * inputs : sources[i];
+    return whole_columns ? weight_source + (i * kLines - kRows) * inputs : sources[i];
+  };
   int4 fetched[kCopies];
-  const auto fetch = [&](int stage, int offset, bool inside) {
+  const auto fetch = [&](int stage, int offset, int inputs_left) {
 #pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      if (kPieces % kThreads == 0 || first + i * kThreads < kPieces) {
-        const signed char* source = sources[i] + offset;
-        signed char* target = targets + stage * kStageBytes + i * (kThreads / kLinePieces * kLine);
-        ${fetch}
+    for (int copy = 0; copy < kCopies; ++copy) {
+      if (kPieces % kThreads == 0 || first + copy * kThreads < kPieces) {
+        const signed char* source = source_of(copy) + offset;
+        signed char* target = targets + stage * kStageBytes + copy * (kLines * kLine);
+#pragma unroll
+        for (int part = 0; part < ${piece}; part += ${bytes}) {
+          const bool inside = part < inputs_left;
+          ${fetch}
+        }
       }
     }
   };
   const auto store = [&](int stage) {
 #pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      if (kPieces % kThreads == 0 || first + i * kThreads < kPieces) {
-        signed char* target = targets + stage * kStageBytes + i * (kThreads / kLinePieces * kLine);
+    for (int copy = 0; copy < kCopies; ++copy) {
+      if (kPieces % kThreads == 0 || first + copy * kThreads < kPieces) {
+        signed char* target = targets + stage * kStageBytes + copy * (kLines * kLine);
         ${store}
       }
     }
@@ -182,7 +241,7 @@ __device__ __forceinline__ void ${name}(int* sums, const signed char* x, const s
 #pragma unroll
   for (int stage = 0; stage < kStages - 1; ++stage) {
     if (stage < steps) {
-      fetch(stage, stage * kDepth, inputs % kDepth == 0 || stage * kDepth + depth < inputs);
+      fetch(stage, stage * kDepth, inputs % kDepth == 0 ? ${piece} : inputs - stage * kDepth - depth);
       store(stage);
     }
     ${commit}
@@ -197,8 +256,8 @@ __device__ __forceinline__ void ${name}(int* sums, const signed char* x, const s
       const int ahead = stage + kStages - 1;
       // Where the last turn is a whole one, all but its first stage are the last of their buffers.
       const bool more = step + (steps % kStages != 0 || stage == 0 ? ahead : kStages) < steps;
-      const bool inside = inputs % kDepth == 0 || (step + ahead) * kDepth + depth < inputs;
-      if (more) fetch(ahead % kStages, ahead * kDepth, inside);
+      const int inputs_left = inputs % kDepth == 0 ? ${piece} : inputs - (step + ahead) * kDepth - depth;
+      if (more) fetch(ahead % kStages, ahead * kDepth, inputs_left);
       ${commit}
       const signed char* left = staged + stage * kStageBytes;
       const signed char* right = left + kRows * kLine;
@@ -207,22 +266,17 @@ __device__ __forceinline__ void ${name}(int* sums, const signed char* x, const s
     }
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) sources[i] += kStages * kDepth;
+    x_source += kStages * kDepth;
+    weight_source += kStages * kDepth;
   }
   ${drain}
   ${finish}
+  ${exchange}
 }
 """)
-
-_ASYNC_COPY = r"""asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" : :
-                     "r"((unsigned)__cvta_generic_to_shared(target)), "l"(source), "r"(inside ? 16 : 0) : "memory");
-"""
-_ASYNC_COMMIT = 'asm volatile("cp.async.commit_group;" : : : "memory");\n'
-_ASYNC_WAIT = 'asm volatile("cp.async.wait_group PENDING;" : : : "memory");\n'
-_PIECE_OF_SOURCE = "inside ? *(const int4*)source : make_int4(0, 0, 0, 0)"
-
 _LOAD_FRAGMENTS = Template(r"""
 #pragma unroll
-      for (int depth_step = 0; depth_step < kDepth / 32; ++depth_step) {
+      for (int depth_step = 0; depth_step < kDepth / 32 / kSlices; ++depth_step) {
         unsigned a[kRowSteps][4], b[kColumnSteps / 2][4];
 #pragma unroll
         for (int i = 0; i < kRowSteps; ++i) {
@@ -248,11 +302,12 @@ _LOAD_FRAGMENTS = Template(r"""
 """)
 _FRAGMENT_OFFSETS = r"""
   const int left_row = warp_row + lane % 16, right_row = warp_column + lane % 8 + lane / 16 * 8;
-  int left_offset[kDepth / 32], right_offset[kDepth / 32];
+  int left_offset[kDepth / 32 / kSlices], right_offset[kDepth / 32 / kSlices];
 #pragma unroll
-  for (int i = 0; i < kDepth / 32; ++i) {
-    left_offset[i] = place_of(left_row, i * 2 + lane / 16);
-    right_offset[i] = place_of(right_row, i * 2 + lane / 8 % 2);
+  for (int i = 0; i < kDepth / 32 / kSlices; ++i) {
+    const int piece = (i * kSlices + slice) * 2;
+    left_offset[i] = place_of(left_row, piece + lane / 16);
+    right_offset[i] = place_of(right_row, piece + lane / 8 % 2);
   }
 """
 
@@ -269,7 +324,8 @@ _LEFT = ("a[i][0]", "a[i][1]", "a[i][2]", "a[i][3]")
 _RIGHT = ("w[0]", "w[1]")
 _DOT_PRODUCTS = r"""
 #pragma unroll 1
-      for (int piece = 0; piece < kLinePieces; ++piece) {
+      for (int turn = 0; turn < kLinePieces / kSlices; ++turn) {
+        const int piece = turn * kSlices + slice;
         int4 a[kRowSteps * 2];
 #pragma unroll
         for (int i = 0; i < kRowSteps * 2; ++i) {
@@ -293,9 +349,7 @@ _DOT_PRODUCTS = r"""
 
 MMA_K32 = Multiplication(
     "mma_k32",
-    _ASYNC_COPY,
-    _ASYNC_COMMIT,
-    _ASYNC_WAIT,
+    ASYNC_COPY,
     _fragments(mma("m16n8k32", "s8.s8", _SUMS, _LEFT, _RIGHT)),
     _FRAGMENT_OFFSETS,
 )
@@ -308,14 +362,10 @@ def through_registers(
     """Without cp.async: a stage is on its way in registers while another one is multiplied."""
     return Multiplication(
         name,
-        copy=f"*(int4*)target = {_PIECE_OF_SOURCE};",
-        commit="",
-        wait="",
-        multiply=multiply,
+        COPY_THROUGH_REGISTERS,
+        multiply,
         offsets=offsets,
         finish=finish,
-        fetch=f"fetched[i] = {_PIECE_OF_SOURCE};",
-        store="*(int4*)target = fetched[i];",
         padding=padding,
     )
 

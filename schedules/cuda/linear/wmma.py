@@ -9,40 +9,18 @@ from __future__ import annotations
 
 from string import Template
 
+from ..inline_ptx import wmma, wmma_load, wmma_store
 from .warp_tile import PIECE, through_registers
 
-_SUMS = ("d[0]", "d[1]", "d[2]", "d[3]", "e[0]", "e[1]", "e[2]", "e[3]")
-_LEFT = ("a[i][0]", "a[i][1]")
-_RIGHT = ("b[j][0]", "b[j][1]")
-
-
-def _load(operand: str, layout: str, registers: tuple[str, ...]) -> str:
-    """16 lines of 16 bytes, ``kLine`` apart, from the generic pointer ``address``; PTX ISA, "wmma.load"."""
-    outputs = ", ".join(f'"=r"({register})' for register in registers)
-    text = f"wmma.load.{operand}.sync.aligned.{layout}.m16n16k16.shared.s8 {{%0, %1}}, [%2], %3;"
-    inputs = '"r"((unsigned)__cvta_generic_to_shared(address)), "r"(kLine)'
-    return f'asm volatile("{text}" : {outputs} : {inputs} : "memory");'
-
-
-def _products() -> str:
-    """PTX ISA, "wmma.mma"."""
-    sums = "{%0, %1, %2, %3, %4, %5, %6, %7}"
-    text = f"wmma.mma.sync.aligned.row.col.m16n16k16.s32.s8.s8.s32 {sums}, {{%8, %9}}, {{%10, %11}}, {sums};"
-    outputs = ", ".join(f'"+r"({register})' for register in _SUMS)
-    inputs = ", ".join(f'"r"({register})' for register in (*_LEFT, *_RIGHT))
-    return f'asm volatile("{text}" : {outputs} : {inputs});'
-
-
-def _store() -> str:
-    """16 x 16 sums to the generic pointer ``exchanged``; PTX ISA, "wmma.store"."""
-    text = "wmma.store.d.sync.aligned.row.m16n16k16.shared.s32 [%0], {%1, %2, %3, %4, %5, %6, %7, %8}, 16;"
-    inputs = ", ".join(f'"r"({register})' for register in _SUMS)
-    return f'asm volatile("{text}" : : "r"((unsigned)__cvta_generic_to_shared(exchanged)), {inputs} : "memory");'
+SUMS = ("d[0]", "d[1]", "d[2]", "d[3]", "e[0]", "e[1]", "e[2]", "e[3]")
+LEFT = ("a[i][0]", "a[i][1]")
+RIGHT = ("b[j][0]", "b[j][1]")
 
 
 _MULTIPLY = Template(r"""
 #pragma unroll
-      for (int depth_step = 0; depth_step < kDepth / 16; ++depth_step) {
+      for (int turn = 0; turn < kDepth / 16 / kSlices; ++turn) {
+        const int depth_step = turn * kSlices + slice;
         unsigned a[kRowSteps][2], b[kColumnSteps / 2][2];
 #pragma unroll
         for (int i = 0; i < kRowSteps; ++i) {
@@ -65,9 +43,9 @@ _MULTIPLY = Template(r"""
         }
       }
 """)
-_FINISH = Template(r"""
+EXCHANGE_SUMS = Template(r"""
   __syncthreads();
-  int* exchanged = (int*)staged + warp * 256;
+  int* exchanged = (int*)staged + threadIdx.y * 256;
 #pragma unroll
   for (int i = 0; i < kRowSteps; ++i) {
 #pragma unroll
@@ -85,14 +63,17 @@ _FINISH = Template(r"""
       __syncwarp();
     }
   }
-""")
+""").substitute(store=wmma_store(SUMS, "exchanged", "16"))
+"""Statements that bring ``sums`` from fragments to the lanes of :mod:`.warp_tile`, through what is ``staged``."""
 
 WMMA = through_registers(
     "wmma",
     multiply=_MULTIPLY.substitute(
-        load_left=_load("a", "row", _LEFT), load_right=_load("b", "col", _RIGHT), products=_products()
+        load_left=wmma_load("a", "row", "s8", LEFT, "address", "kLine"),
+        load_right=wmma_load("b", "col", "s8", RIGHT, "address", "kLine"),
+        products=wmma("s8", SUMS, LEFT, RIGHT),
     ),
-    finish=_FINISH.substitute(store=_store()),
+    finish=EXCHANGE_SUMS,
     # wmma.load reads lines that are equally far apart: so many bytes put eight of them in different banks.
     padding=PIECE,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from intbert.compiler.model_files import save
 from intbert.compiler.packing import Packing
 from intbert.schedules import cuda
 from intbert.targets import Target, get_target
+from intbert.targets.cuda import STATIC_SHARED_BYTES
 from numpy.typing import NDArray
 
 from ...cuda.emulation import build
@@ -74,9 +75,11 @@ class Compiled:
     kernels: Path
 
 
-def compiled(model: QuantizedModel, folder: Path, target: Target = TARGET) -> Compiled:
-    artifact = compile_model(model, target, lengths=LENGTHS, batches=BATCHES, output=folder / "artifact")
-    return Compiled(artifact, build(kernel_source(model, target, lengths=LENGTHS, batches=BATCHES), folder))
+def compiled(
+    model: QuantizedModel, folder: Path, target: Target = TARGET, batches: Sequence[int] = BATCHES
+) -> Compiled:
+    artifact = compile_model(model, target, lengths=LENGTHS, batches=batches, output=folder / "artifact")
+    return Compiled(artifact, build(kernel_source(model, target, lengths=LENGTHS, batches=batches), folder))
 
 
 def run(model: QuantizedModel, each: Compiled, gpu: FakeGpu, folder: Path) -> NDArray[np.generic]:
@@ -134,23 +137,41 @@ def few_bits(weights: Packing, activations: int) -> QuantizedModel:
 
 
 @pytest.mark.parametrize(
-    ("weights", "activations", "target", "strategy"),
+    ("weights", "activations", "sm", "strategy"),
     [
-        (Packing(4), 8, "cuda-sm86", "unpack_mma_k32"),
-        (Packing(4), 4, "cuda-sm86", "mma_s4_k64"),
-        (Packing(1, mid_rise=True), 2, "cuda-sm86", "mma_b1_m16_few"),
-        (Packing(3), 8, "cuda-sm75", "unpack_mma_k16"),
+        (Packing(4), 8, 86, "unpack_mma_k32"),
+        (Packing(4), 4, 86, "mma_s4_k64"),
+        (Packing(1, mid_rise=True), 2, 86, "mma_b1_m16_few"),
+        (Packing(3), 8, 75, "unpack_mma_k16"),
+        (Packing(4), 8, 72, "unpack_wmma"),
     ],
-    ids=["w4a8", "w4a4", "w1a2", "w3a8-sm75"],
+    ids=["w4a8", "w4a4", "w1a2", "w3a8-sm75", "w4a8-sm72"],
 )
-def test_few_bits(weights: Packing, activations: int, target: str, strategy: str, driver: Path, tmp_path: Path):
-    assert_oracles_bytes(few_bits(weights, activations), driver, tmp_path, get_target(target))
+def test_few_bits(weights: Packing, activations: int, sm: int, strategy: str, driver: Path, tmp_path: Path):
+    assert TARGET.cuda is not None
+    target = replace(TARGET, cuda=replace(TARGET.cuda, sm=sm))
+    assert_oracles_bytes(few_bits(weights, activations), driver, tmp_path, target)
     strategies = read_manifest(tmp_path / "artifact").strategies
     assert {s.strategy for s in strategies if s.operator.endswith((".intermediate", ".output"))} == {strategy}
+    assert "plain" not in {s.strategy for s in strategies}
 
 
-def assert_oracles_bytes(model: QuantizedModel, driver: Path, tmp_path: Path, target: Target = TARGET) -> None:
-    each = compiled(model, tmp_path, target)
+def test_shared_memory_that_a_launch_asks_for(driver: Path, tmp_path: Path):
+    """One multiprocessor gets large tiles, whose stages are more than a kernel may declare."""
+    assert TARGET.cuda is not None
+    target = replace(TARGET, cuda=replace(TARGET.cuda, sm=87, multiprocessors=1))
+    model = tiny_model("Bert", HeadKind.MEAN_POOLING, Size(hidden=96, heads=3, intermediate=192))
+    assert_oracles_bytes(model, driver, tmp_path, target, batches=(8,))
+    record = read_manifest(tmp_path / "artifact").cuda
+    assert record is not None
+    of_linears = [kernel.shared_bytes for kernel in record.kernels if kernel.name.startswith("linear")]
+    assert min(of_linears) > STATIC_SHARED_BYTES
+
+
+def assert_oracles_bytes(
+    model: QuantizedModel, driver: Path, tmp_path: Path, target: Target = TARGET, batches: Sequence[int] = BATCHES
+) -> None:
+    each = compiled(model, tmp_path, target, batches)
     tokens = inputs(model, ROWS, LENGTH, seed=7)
     expected = oracle.run(model, tokens.ids, tokens.mask, tokens.types)
     result = run(model, each, FakeGpu(driver), tmp_path)

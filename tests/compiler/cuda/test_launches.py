@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import tvm
-from intbert.compiler.cuda.launches import blocks_of_kernels, launches
-from tvm import te
-from tvm.s_tir import Schedule
+from intbert.compiler.cuda.launches import Launch, launches, launches_of_kernels
+from intbert.schedules.rewrite import with_body_of_block, with_body_of_loop
+from tvm import te, tirx
+from tvm.s_tir import SBlockRealize, Schedule
 
 
 def two_stages() -> Schedule:
@@ -36,14 +37,32 @@ def test_one_launch(tags: tuple[str, str], blocks: int):
     sch = two_stages()
     sch.compute_inline(sch.get_sblock("doubled"))
     bind(sch, "added", tags)
-    assert launches(sch.mod["main"]) == [blocks]
+    assert launches(sch.mod["main"]) == [Launch(blocks)]
 
 
 def test_each_outermost_bound_loop_is_a_launch():
     sch = two_stages()
     bind(sch, "doubled", ("blockIdx.x", "threadIdx.x"))
     bind(sch, "added", ("threadIdx.x", "blockIdx.x"))
-    assert blocks_of_kernels(tvm.IRModule({"twice": sch.mod["main"]})) == {"twice_kernel": 5, "twice_kernel_1": 6}
+    assert launches_of_kernels(tvm.IRModule({"twice": sch.mod["main"]})) == {
+        "twice_kernel": Launch(5),
+        "twice_kernel_1": Launch(6),
+    }
+
+
+def test_shared_memory_that_a_launch_asks_for():
+    staged = tirx.decl_buffer((5, 1024), "int16", scope="shared.dyn")
+    declared = tirx.decl_buffer((64,), "int32", scope="shared")
+    sch = two_stages()
+    sch.compute_inline(sch.get_sblock("doubled"))
+    bind(sch, "added", ("blockIdx.x", "threadIdx.x"))
+    function = sch.mod["main"]
+    block = function.body.block
+    loop = block.body
+    inside = tirx.SeqStmt([tirx.AllocBuffer(staged), tirx.AllocBuffer(declared), loop.body])
+    body = with_body_of_block(block, with_body_of_loop(loop, inside))
+    function = function.with_body(SBlockRealize(function.body.iter_values, function.body.predicate, body))
+    assert launches(function) == [Launch(5, 5 * 1024 * 2)]
 
 
 def test_a_cpus_loops_are_no_launches():

@@ -6,12 +6,13 @@ from functools import cache
 
 from intbert.compiler.operators.linear import linear_kernel
 from intbert.schedules.cuda.linear.strategy import WarpTileLinear
-from intbert.schedules.cuda.linear.warp_tile import DP4A, MMA_K16, MMA_K32
+from intbert.schedules.cuda.linear.warp_tile import DP4A, MMA_K16, MMA_K32, WarpTile
 from intbert.schedules.cuda.linear.wmma import WMMA
 from intbert.schedules.layout import ROW_MAJOR
 from intbert.schedules.linear.workload import LinearWorkload
 from intbert.schedules.space import all_sketches, scheduled
 from intbert.targets import get_target
+from intbert.targets.cuda import Cuda
 
 from ...cuda.kernels import CudaKernel, cuda_kernel
 from ..linear_cases import layer
@@ -27,8 +28,14 @@ STRATEGIES = {
 }
 
 
-def workload(rows: int, channels: int, inputs: int) -> LinearWorkload:
-    return LinearWorkload(rows, channels, inputs, ROW_MAJOR, False, 8)
+def workload(rows: int, channels: int, inputs: int, gpu: Cuda | None = None) -> LinearWorkload:
+    return LinearWorkload(rows, channels, inputs, ROW_MAJOR, False, 8, gpu=gpu)
+
+
+def tiles(name: str) -> list[WarpTile]:
+    """All that a workload on the strategy's chip may have, from the largest to the smallest."""
+    strategy, target = STRATEGIES[name]
+    return list(strategy.tiles(workload(1, 1, 16, target.cuda)))
 
 
 @cache
@@ -37,7 +44,7 @@ def kernel(
 ) -> CudaKernel:
     """With the default tile, or the one of this name."""
     strategy, target = STRATEGIES[name]
-    work = workload(rows, channels, inputs)
+    work = workload(rows, channels, inputs, target.cuda)
     function = linear_kernel(layer(channels, inputs, epilogue), rows, ROW_MAJOR, 0, 0)
     names = [sketch.name for sketch in strategy.sketches(work)]
     index = 0 if tile is None else names.index(f"{tile} tile")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from intbert.compiler.operators.fixed_point import WIDE_LIMIT
-from intbert.schedules.cuda.linear.strategy import TILES
+from intbert.compiler.operators.linear import linear_kernel
+from intbert.schedules.cuda.linear.warp_tile import WarpTile
 from intbert.schedules.layout import ROW_MAJOR, PackedLayout
 from intbert.schedules.linear.workload import LinearWorkload
+from intbert.schedules.space import all_sketches, replay, trace_json
 
-from ...cuda.kernels import CudaKernel
+from ...cuda.kernels import CudaKernel, cuda_kernel
 from ..linear_cases import EPILOGUES, PAIRS, VALUES, layer
-from .linear_kernels import STRATEGIES, kernel, workload
+from .linear_kernels import STRATEGIES, kernel, tiles, workload
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
@@ -47,13 +52,17 @@ def test_epilogues(epilogue: str) -> None:
     assert_oracle(kernel("mma_k32", 16, 96, 64, epilogue), 16, 96, 64, epilogue)
 
 
+def without_and_with_slices(name: str) -> Iterator[WarpTile]:
+    """The smallest tile with as many slices as it has: what a strategy multiplies by is the same in all of them."""
+    smallest = {tile.slices: tile for tile in tiles(name)}
+    yield from smallest.values()
+
+
 @pytest.mark.parametrize(
     ("name", "tile"),
     [
-        (name, str(tile))
-        for name, (strategy, _) in STRATEGIES.items()
-        for tile in TILES
-        if tile.registers <= strategy.multiplication.most_sums
+        *(("mma_k32", str(tile)) for tile in tiles("mma_k32")),
+        *((name, str(tile)) for name in STRATEGIES if name != "mma_k32" for tile in without_and_with_slices(name)),
     ],
 )
 def test_tiles(name: str, tile: str) -> None:
@@ -62,10 +71,31 @@ def test_tiles(name: str, tile: str) -> None:
     assert_oracle(kernel(name, rows, channels, inputs, "residual_add", tile), rows, channels, inputs, "residual_add")
 
 
+@pytest.mark.parametrize("together", [1, 2, 3, 6])
+def test_block_orders(together: int) -> None:
+    """Blocks in the order of all rows, of all columns, and of groups of rows between the two."""
+    rows, channels, inputs = 6 * 16, 64, 32
+    strategy, target = STRATEGIES["mma_k32"]
+    work = workload(rows, channels, inputs, target.cuda)
+    function = linear_kernel(layer(channels, inputs, "narrow"), rows, ROW_MAJOR, 0, 0)
+    sketches = [sketch.name for sketch in strategy.sketches(work)]
+    default = all_sketches(strategy, function, work)[sketches.index("16x32_1x1x4_3 tile")]
+    instructions, ((index, _),) = json.loads(trace_json(default))
+    trace = json.dumps([instructions, [[index, [6 // together, together]]]])
+    compiled = cuda_kernel(replay(strategy, function, work, trace), target)
+    assert compiled.launch.grid == (together, 2, 6 // together)
+    assert_oracle(compiled, rows, channels, inputs, "narrow")
+
+
+@pytest.mark.parametrize(("tile", "dynamic"), [("128x128_2x2_3", 0), ("128x128_2x2_4", 4 * 256 * 64)])
+def test_shared_memory_beyond_what_is_declared_is_asked_for(tile: str, dynamic: int) -> None:
+    assert kernel("mma_k32", 70, 90, 528, "residual_add", tile).launch.dynamic_shared == dynamic
+
+
 @every_strategy
-@pytest.mark.parametrize("inputs", [16, 128, 192, 256, 400])
+@pytest.mark.parametrize("inputs", [16, 36, 128, 192, 256, 312, 400])
 def test_inputs(name: str, inputs: int) -> None:
-    """Fewer stages than buffers, as many, and more; the last one whole or not."""
+    """Fewer stages than buffers, as many, and more; the last one whole or not; lines aligned to 4, 8 and 16 bytes."""
     assert_oracle(kernel(name, 16, 32, inputs, "narrow"), 16, 32, inputs, "narrow")
 
 
@@ -97,6 +127,6 @@ def test_refusals(name: str) -> None:
     features = target.cuda.features
     assert strategy.refuse(workload(16, 96, 64), features) is None
     assert strategy.refuse(workload(16, 96, 64), frozenset()) == f"the GPU has no {strategy.features[0]}"
-    assert strategy.refuse(workload(16, 96, 40), features) == "inputs 40 is not a multiple of 16"
+    assert strategy.refuse(workload(16, 96, 42), features) == "inputs 42 is not a multiple of 4"
     other = LinearWorkload(16, 96, 64, PackedLayout(16, 4), False, 8)
     assert strategy.refuse(other, features) == "the operands are laid out for another instruction"
