@@ -19,10 +19,16 @@ class PackedLayout:
 
     n_block: int
     k_block: int
+    codes: int = 8
+    """Weights of few bits are packed block by block: a block has a multiple of so many codes, the last of which pad."""
 
     def fits(self, n: int, k: int) -> bool:
         """Whether an [n, k] matrix packs without padding."""
         return n % self.n_block == 0 and k % self.k_block == 0
+
+    def padded(self, values: int) -> int:
+        """How many codes a block of ``values`` has."""
+        return -(-values // self.codes) * self.codes
 
     def shape(self, n: int, k: int) -> tuple[int, int, int, int]:
         """The packed shape of an [n, k] matrix."""
@@ -40,3 +46,5 @@ class PackedLayout:
 
 
 ROW_MAJOR = PackedLayout(1, 1)
+PADDED_ROWS = PackedLayout(1, 1, codes=128)
+"""Row-major, packed rows filled up so that every eighth of a row has whole pieces of 16 codes: for GPUs."""

@@ -15,8 +15,19 @@ CHUNKS = 8
 
 
 @dataclass(frozen=True)
+class AddedValues:
+    """int8 values that are added to some columns of a packed weight, times ``gain``: of split channels."""
+
+    columns: int
+    gain: int
+    exact: bool
+    """Whether sums need no reduction modulo 256 to be the weight."""
+
+
+@dataclass(frozen=True)
 class PackedWeight:
-    """A weight whose blocks of channels are packed, each by itself: ``value = code * step + offset``."""
+    """A weight whose blocks of channels are packed, each by itself: ``value = code * step + offset``, and what is
+    ``added``."""
 
     chunk: int
     """Bytes of each of the eight chunks of a block."""
@@ -24,13 +35,12 @@ class PackedWeight:
     """Of a code, which is divided into fields of 4, 2 and 1 bits."""
     step: int
     offset: int
-    added: bool = False
-    """Whether something is added to the values of split channels."""
+    added: AddedValues | None = None
 
     @property
     def parts(self) -> int:
         """What a value is put together from: fields of bits, and what is added to split channels."""
-        return self.bits.bit_count() + self.added
+        return self.bits.bit_count() + (self.added is not None)
 
     def fits_registers(self, vector_bytes: int) -> bool:
         """Whether micro-kernels should unpack it in registers, a vector of so many bytes at a time.

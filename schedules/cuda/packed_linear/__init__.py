@@ -4,6 +4,7 @@ from .bit_planes import FEW_PLANES_M8, FEW_PLANES_M16, MANY_PLANES_M8, MANY_PLAN
 from .dot_products import UNPACK_DP4A
 from .fragments import INT4_K32, INT4_K64, UNPACK_K16, UNPACK_K32
 from .strategy import PackedTileLinear
+from .wmma import UNPACK_WMMA, UnpackedTileLinear
 
 __all__ = [
     "FEW_PLANES_M8",
@@ -15,5 +16,7 @@ __all__ = [
     "UNPACK_DP4A",
     "UNPACK_K16",
     "UNPACK_K32",
+    "UNPACK_WMMA",
     "PackedTileLinear",
+    "UnpackedTileLinear",
 ]

@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from string import Template
 
-from ..inline_ptx import mma
+from ..copies import ASYNC_COPY, COPY_THROUGH_REGISTERS, Copy
+from ..inline_ptx import choose_bits, mma
 from ..linear.warp_tile import WarpTile
+from .added_columns import ADD_BY_K16, ADD_BY_K32
 from .fragments import LOAD_ACTIVATIONS, WIDE, declare_codes, group_size, load_codes
-from .tile import ASYNC_COPY, COPY_THROUGH_REGISTERS, Copy, Operands, PackedMultiplication
+from .tile import Operands, PackedMultiplication
 
 
 def _declare(tile: WarpTile, operands: Operands) -> str:
@@ -49,11 +51,10 @@ def _transpose(words: str) -> str:
     for distance, mask in ((4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
         for index in range(8):
             if index & distance == 0:
-                low, high = f"{words}[{index}]", f"{words}[{index + distance}]"
-                upper = f"{mask << distance:#010x}u"
+                low, high, chosen = f"{words}[{index}]", f"{words}[{index + distance}]", f"{mask:#010x}u"
                 statements.append(
-                    f"{{ const unsigned kept = ({low} & {mask:#010x}u) | ({high} << {distance} & {upper});\n"
-                    f"{high} = ({low} >> {distance} & {mask:#010x}u) | ({high} & {upper});\n{low} = kept; }}\n"
+                    f"{{ unsigned first, second;\n{choose_bits('first', chosen, low, f'{high} << {distance}')}"
+                    f"{choose_bits('second', chosen, f'{low} >> {distance}', high)}{low} = first, {high} = second; }}\n"
                 )
     return "".join(statements)
 
@@ -133,17 +134,20 @@ _ROWS = ("plane[0][p]", "plane[1][p]")
 _COLUMNS = ("field1[j]",)
 
 
-def _bit_planes(name: str, copy: Copy, products: str, activation_bits: range) -> PackedMultiplication:
+def _bit_planes(
+    name: str, copy: Copy, products: str, activation_bits: range, added_products: str
+) -> PackedMultiplication:
     return PackedMultiplication(
         name,
         copy,
-        WIDE,
+        WIDE[1:],  # the largest tile takes all registers for the sums of one plane
         _declare,
         _planes(products),
         _finish,
         most_weight_bits=1,
         activation_bits=activation_bits,
         accumulators=_accumulators,
+        added_products=added_products,
     )
 
 
@@ -152,13 +156,13 @@ FEW, MANY = range(1, 3), range(3, 9)
 estimate from the instructions of the main loops and the rates of sm_80 (s4 twice, b1 eight times that of s8)."""
 
 _M16 = mma("m16n8k128", "b1.b1", _SUMS, _ROWS, _COLUMNS, ".xor.popc")
-FEW_PLANES_M16 = _bit_planes("mma_b1_m16_few", ASYNC_COPY, _M16, FEW)
-MANY_PLANES_M16 = _bit_planes("mma_b1_m16_many", ASYNC_COPY, _M16, MANY)
+FEW_PLANES_M16 = _bit_planes("mma_b1_m16_few", ASYNC_COPY, _M16, FEW, ADD_BY_K32)
+MANY_PLANES_M16 = _bit_planes("mma_b1_m16_many", ASYNC_COPY, _M16, MANY, ADD_BY_K32)
 """mma.sync.m16n8k128: sm_80 to sm_89."""
 
 _M8 = "".join(
     mma("m8n8k128", "b1.b1", _SUMS[half * 2 : half * 2 + 2], (_ROWS[half],), _COLUMNS, ".xor.popc") for half in (0, 1)
 )
-FEW_PLANES_M8 = _bit_planes("mma_b1_m8_few", COPY_THROUGH_REGISTERS, _M8, FEW)
-MANY_PLANES_M8 = _bit_planes("mma_b1_m8_many", COPY_THROUGH_REGISTERS, _M8, MANY)
+FEW_PLANES_M8 = _bit_planes("mma_b1_m8_few", COPY_THROUGH_REGISTERS, _M8, FEW, ADD_BY_K16)
+MANY_PLANES_M8 = _bit_planes("mma_b1_m8_many", COPY_THROUGH_REGISTERS, _M8, MANY, ADD_BY_K16)
 """The same with mma.sync.m8n8k128: sm_75."""

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...unpack import PackedWeight
+from ..inline_ptx import masked_and_inverted
+
 PIECE = 16
 """Bytes."""
 PLACES = 8
@@ -51,11 +54,10 @@ def run_pieces(bits: int) -> int:
     return bits & -bits
 
 
-def nibbles(parts: tuple[Field, ...], index: str) -> str:
+def nibbles(parts: tuple[Field, ...], index: str, shift: int = 0) -> str:
     """Eight codes of ``parts``, together at most 4 bits: of ``place`` in the lower half of every byte, of ``place + 4``
-    in the upper half. ``index``: of the column step."""
+    in the upper half, above ``shift`` zeros each. ``index``: of the column step."""
     expressions: list[str] = []
-    shift = 0
     for field in parts:
         register = f"{field.register}[{index}]"
         if field.width == 4:
@@ -68,6 +70,52 @@ def nibbles(parts: tuple[Field, ...], index: str) -> str:
         shift += field.width
     assert shift <= 4
     return " | ".join(expressions)
+
+
+@dataclass(frozen=True)
+class CenteredBytes:
+    """Codes of up to 4 bits as multiples of their values, a byte each: nothing is left to be done for the offset.
+
+    A code in the highest bits of a byte, the first of them inverted, is ``code - 2^(bits - 1)`` of these units. Where
+    the values are odd, half a unit more is the value; elsewhere, all bits inverted, it is the value's opposite.
+    """
+
+    packed: PackedWeight
+
+    @staticmethod
+    def holds(packed: PackedWeight) -> bool:
+        """Whether the codes of ``packed`` have room, and sums of these bytes times int8 in 32 bits."""
+        return packed.bits <= 4 and PLACES * packed.chunk < 2**17
+
+    @property
+    def _odd(self) -> bool:
+        packed = self.packed
+        odd = -2 * packed.offset == packed.step * (2**packed.bits - 1)
+        assert odd or -packed.offset == packed.step * (2 ** (packed.bits - 1) - 1)
+        return odd
+
+    def declared(self, index: str) -> str:
+        """Declares ``low`` and ``high``: four of ``place``, and of ``place + 4``."""
+        bits = self.packed.bits
+        mask = (1 << bits) - 1 << 8 - bits
+        inverted = 0x80 | 0x80 >> bits if self._odd else mask ^ 0x80
+        parts = fields(bits)
+        if len(parts) == 1:
+            codes, shift = f"{parts[0].register}[{index}]", f"({4 - bits} - place / {bits} * {bits})"
+        else:
+            codes, shift = nibbles(parts, index, 4 - bits), "0"
+        constants = [f"{byte * 0x01010101:#010x}u" for byte in (mask, inverted)]
+        return (
+            f"const unsigned codes = {codes};\nunsigned low, high;\n"
+            + masked_and_inverted("low", f"codes << {shift} + 4", *constants)
+            + masked_and_inverted("high", f"codes << {shift}", *constants)
+        )
+
+    def values(self, total: str) -> str:
+        """The sum of values that ``total``, of as many of these bytes, stands for."""
+        bits, step = self.packed.bits, self.packed.step
+        shift, factor = (7 - bits, step // 2) if self._odd else (8 - bits, -step)
+        return f"({total} >> {shift}) * ({factor})"
 
 
 def code_bytes(bits: int, index: str) -> str:

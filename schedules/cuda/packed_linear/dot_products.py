@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from string import Template
 
+from ..copies import COPY_THROUGH_REGISTERS
 from ..linear.warp_tile import WarpTile
 from .codes import Field, code_bytes, fields
+from .copies import turn_of_piece
 from .fragments import WIDE, declare_row_sums, finish_codes
-from .tile import COPY_THROUGH_REGISTERS, Operands, PackedMultiplication, turn_of_piece
+from .tile import Operands, PackedMultiplication
 
 
 def _multiply(tile: WarpTile, operands: Operands) -> str:

@@ -1,6 +1,7 @@
 """Packed weights on tensor cores: as int8 on every one, and as they are where 4-bit products are in hardware.
 
-Codes are multiplied as they are: ``sum x (step code + offset) = step sum x code + offset sum x``.
+As int8 codes of up to 4 bits are multiples of their values. The others are multiplied as they are:
+``sum x (step code + offset) = step sum x code + offset sum x``.
 """
 
 from __future__ import annotations
@@ -8,18 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from string import Template
 
+from ..copies import ASYNC_COPY, COPY_THROUGH_REGISTERS
 from ..inline_ptx import ldmatrix, mma
 from ..linear.warp_tile import WarpTile
-from .codes import code_bytes, fields, nibbles
-from .tile import (
-    ASYNC_COPY,
-    COPY_THROUGH_REGISTERS,
-    MOST_STAGES,
-    Operands,
-    PackedMultiplication,
-    slots_of_line,
-    turn_of_piece,
-)
+from .added_columns import ADD_BY_K16, ADD_BY_K32
+from .codes import CenteredBytes, code_bytes, fields, nibbles
+from .copies import slots_of_line, turn_of_piece
+from .products import INT8_K16, INT8_K32, LEFT, SUMS, of_eight_rows
+from .tile import MOST_STAGES, Operands, PackedMultiplication
 
 TALL = tuple(
     WarpTile(warps, steps, MOST_STAGES)
@@ -115,6 +112,22 @@ _FINISH_CODES = Template(r"""
 """)
 
 
+def _declare_int8(tile: WarpTile, operands: Operands) -> str:
+    return "" if CenteredBytes.holds(operands.packed) else declare_row_sums(tile, operands)
+
+
+def _finish_int8(tile: WarpTile, operands: Operands) -> str:
+    if not CenteredBytes.holds(operands.packed):
+        return _finish_fragments(tile, operands)
+    return _FINISH_CENTERED.substitute(value=CenteredBytes(operands.packed).values("sums[i]"))
+
+
+_FINISH_CENTERED = Template(r"""
+#pragma unroll
+  for (int i = 0; i < kRowSteps * kColumnSteps * 4; ++i) sums[i] = ${value};
+""")
+
+
 def _finish_fragments(tile: WarpTile, operands: Operands) -> str:
     """The same where each lane of a group has the sums of the depth that it has held."""
     return _ADD_LANES + finish_codes(tile, operands)
@@ -136,14 +149,15 @@ _ADD_LANES = """
 
 def _int8_fragments(products: str) -> Callable[[WarpTile, Operands], str]:
     def multiply(tile: WarpTile, operands: Operands) -> str:
-        bits = operands.packed.bits
+        packed = operands.packed
+        centered = CenteredBytes.holds(packed)
         return _INT8_FRAGMENTS.substitute(
-            declare=declare_codes(bits),
+            declare=declare_codes(packed.bits),
             load_activations=LOAD_ACTIVATIONS,
-            add_to_row_sums=_ADD_TO_ROW_SUMS,
+            add_to_row_sums="" if centered else _ADD_TO_ROW_SUMS,
             group=group_size(tile),
-            load_codes=load_codes(tile, bits),
-            unpack=code_bytes(bits, "j"),
+            load_codes=load_codes(tile, packed.bits),
+            unpack=CenteredBytes(packed).declared("j") if centered else code_bytes(packed.bits, "j"),
             products=products,
         )
 
@@ -250,36 +264,25 @@ _INT4_FRAGMENTS = Template(r"""
       }
 """)
 
-_SUMS = ("d[0]", "d[1]", "e[0]", "e[1]")
-_LEFT = ("a[i][0]", "a[i][1]", "a[i][2]", "a[i][3]")
-
-
-def _of_eight_rows(shape: str, types: str, right: tuple[str, str]) -> str:
-    """The products of 16 rows and two registers of the depth, by instructions that have 8 and one."""
-    return "".join(
-        mma(shape, types, _SUMS[half * 2 : half * 2 + 2], (_LEFT[half + 2 * depth],), (right[depth],))
-        for depth in (0, 1)
-        for half in (0, 1)
-    )
-
-
 UNPACK_K32 = PackedMultiplication(
     "unpack_mma_k32",
     ASYNC_COPY,
     TALL,
-    declare_row_sums,
-    _int8_fragments(mma("m16n8k32", "s8.s8", _SUMS, _LEFT, ("low", "high"))),
-    _finish_fragments,
+    _declare_int8,
+    _int8_fragments(INT8_K32),
+    _finish_int8,
+    added_products=ADD_BY_K32,
 )
 """Codes as int8, mma.sync.m16n8k32: sm_80 and later."""
 UNPACK_K16 = PackedMultiplication(
     "unpack_mma_k16",
     COPY_THROUGH_REGISTERS,
     TALL,
-    declare_row_sums,
-    _int8_fragments(_of_eight_rows("m8n8k16", "s8.s8", ("low", "high"))),
-    _finish_fragments,
+    _declare_int8,
+    _int8_fragments(INT8_K16),
+    _finish_int8,
     most_accumulators=32,
+    added_products=ADD_BY_K16,
 )
 """The same with mma.sync.m8n8k16: sm_75."""
 INT4_K64 = PackedMultiplication(
@@ -287,10 +290,11 @@ INT4_K64 = PackedMultiplication(
     ASYNC_COPY,
     WIDE,
     declare_row_sums,
-    _int4_fragments(mma("m16n8k64", "s4.u4", _SUMS, _LEFT, ("b[k][0]", "b[k][1]"))),
+    _int4_fragments(mma("m16n8k64", "s4.u4", SUMS, LEFT, ("b[k][0]", "b[k][1]"))),
     _finish_fragments,
     most_weight_bits=4,
     activation_bits=range(1, 5),
+    added_products=ADD_BY_K32,
 )
 """Codes of 4 bits as they lie in memory, activations packed to 4 bits in registers: sm_80 to sm_89."""
 INT4_K32 = PackedMultiplication(
@@ -298,10 +302,11 @@ INT4_K32 = PackedMultiplication(
     COPY_THROUGH_REGISTERS,
     WIDE,
     declare_row_sums,
-    _int4_fragments(_of_eight_rows("m8n8k32", "s4.u4", ("b[k][0]", "b[k][1]"))),
+    _int4_fragments(of_eight_rows("m8n8k32", "s4.u4", ("b[k][0]", "b[k][1]"))),
     _finish_fragments,
     most_weight_bits=4,
     activation_bits=range(1, 5),
     most_accumulators=32,
+    added_products=ADD_BY_K16,
 )
 """The same with mma.sync.m8n8k32: sm_75."""
