@@ -9,8 +9,7 @@ from ..attention.strategy import AttentionStrategy
 from ..linear.workload import LinearWorkload
 from ..rows import RowWorkload
 from ..strategy import Strategy
-from . import plain
-from .attention import MmaAttention
+from . import attention, plain
 from .layer_norm import WarpLayerNorm
 from .linear import DP4A, MMA_K16, MMA_K32, WMMA, WarpTileLinear
 from .packed_linear import (
@@ -23,7 +22,9 @@ from .packed_linear import (
     UNPACK_DP4A,
     UNPACK_K16,
     UNPACK_K32,
+    UNPACK_WMMA,
     PackedTileLinear,
+    UnpackedTileLinear,
 )
 from .rows import VectorRows, WarpMeanPooling
 
@@ -43,14 +44,17 @@ PACKED_LINEAR_STRATEGIES: tuple[Strategy[LinearWorkload], ...] = (
     PackedTileLinear(UNPACK_K16, ("ldmatrix",)),
     PackedTileLinear(MANY_PLANES_M16, ("bmma", "cp_async")),
     PackedTileLinear(MANY_PLANES_M8, ("bmma",)),
+    UnpackedTileLinear(UNPACK_WMMA, ("imma",)),
     PackedTileLinear(UNPACK_DP4A, ("dp4a",)),
     plain.PlainLinear(),
 )
 """Of weights of 1 to 7 bits. With one or two bits of activations, 1-bit products are fewer than those of 4 bits; with
 more, the planes that they are divided into cost what wider products save."""
 ATTENTION_STRATEGIES: tuple[AttentionStrategy, ...] = (
-    MmaAttention(MMA_K32, ("mma_k32", "cp_async")),
-    MmaAttention(MMA_K16, ("ldmatrix",)),
+    attention.TileAttention(attention.MMA_K32, ("mma_k32", "cp_async")),
+    attention.TileAttention(attention.MMA_K16, ("ldmatrix",)),
+    attention.TileAttention(attention.WMMA, ("imma",)),
+    attention.TileAttention(attention.DP4A, ("dp4a",)),
     plain.PlainAttention(),
 )
 LAYER_NORM_STRATEGIES: tuple[Strategy[RowWorkload], ...] = (

@@ -11,10 +11,15 @@ import pytest
 from intbert.compiler.model import HeadKind
 from intbert.compiler.model_files import save
 from intbert.compiler.runtime import driver
+from intbert.rpc.devices.address import Address
+from intbert.rpc.devices.device import Device
+from intbert.rpc.devices.inventory import Inventory
+from intbert.rpc.probing import parse_report
 from intbert.targets import cuda_compilers
 from intbert.targets.features import X86_64, host_arch
 
-from ..models import tiny_model
+from ..models import Size, tiny_model
+from ..rpc.probing.reports import jetson_orin, report_of
 from .conftest import Run
 
 Json = Callable[..., Any]
@@ -50,6 +55,16 @@ def test_inspect_says_why_tensor_cores_are_not_used(intbert: Run, artifact: Path
     assert "layers.*.intermediate plain mma_k32: inputs 24 is not a multiple of 16; mma_k16: " in printed
 
 
+def test_inspect_is_content_with_other_instructions_for_the_same_products(intbert: Run, tmp_path: Path):
+    """sm_75 has no mma_k32, but an instruction of its own for int8 tensor cores."""
+    save(tiny_model("Bert", HeadKind.MEAN_POOLING, Size(128, heads=2, intermediate=256)), tmp_path)
+    output = tmp_path / "artifact.tar"
+    intbert("compile", tmp_path, "--target", "cuda-sm75", "--lengths", "6", "-o", output)
+    printed = intbert("inspect", output, "--strategies").stdout
+    assert "the GPU has no mma_k32" in " ".join(printed.split())
+    assert "Fallbacks" not in printed
+
+
 def test_run_says_that_there_is_no_driver(intbert: Run, artifact: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(driver, "DRIVER", "libcuda-that-nobody-has.so.1")
     result = intbert("run", artifact, "a sentence")
@@ -64,6 +79,48 @@ def test_compile_says_how_to_get_a_compiler(
     result = intbert("compile", quantized, "--target", "jetson-orin", "-o", tmp_path / "artifact")
     assert result.exit_code == 1
     assert "pip install 'intbert[cuda]'" in str(result.stderr) + str(result.exception)
+
+
+@pytest.fixture
+def only_cuda_13(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the compilers of CUDA 13, whose code a driver of CUDA 12 does not load."""
+    found = [compiler for compiler in cuda_compilers.available_compilers() if compiler.release[0] == 13]
+    monkeypatch.setattr(cuda_compilers, "available_compilers", lambda: iter(found))
+
+
+@pytest.mark.usefixtures("only_cuda_13")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", "jetson-orin", "--driver", "12.6"], "sm_87 with a driver of CUDA 12.6"),
+        (["--target", "jetson-orin", "--device", "orin"], "sm_87 with a driver of CUDA 12.2"),
+        (["--device", "orin", "--driver", "12.4"], "--driver is of GPUs, and jetson-orin-cpu has none"),
+        (["--target", "jetson-orin", "--driver", "540.4.0"], "'540.4.0' is no CUDA release"),
+        ([], "--target, or --device"),
+    ],
+    ids=["stated", "the-devices", "of-a-cpu", "no-release", "nothing"],
+)
+def test_compile_is_for_a_driver(
+    intbert: Run, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+):
+    """An Orin with JetPack 6 computes on its CPU, unless its user has built the runtime and names the GPU's target."""
+    monkeypatch.setenv("INTBERT_DEVICES", str(tmp_path / "devices"))
+    facts = parse_report(report_of(jetson_orin()))
+    Inventory().keep(Device("orin", Address.parse("me@orin"), facts, "jetson-orin-cpu", "a test"))
+    result = intbert("compile", quantized, "-o", tmp_path / "artifact", *options)
+    assert result.exit_code != 0
+    assert words in " ".join(f"{result.stderr} {result.exception}".replace("│", "").split())
+
+
+@pytest.mark.usefixtures("only_cuda_13")
+def test_compile_for_a_device_is_for_its_target(
+    intbert_json: Json, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("INTBERT_DEVICES", str(tmp_path / "devices"))
+    facts = parse_report(report_of({**jetson_orin(), "cuda_driver": "13000"}))
+    Inventory().keep(Device("orin", Address.parse("me@orin"), facts, "jetson-orin", "a test"))
+    compiled = intbert_json("compile", quantized, "--device", "orin", "--lengths", "6", "-o", tmp_path / "artifact")
+    assert compiled["target"] == "jetson-orin"
 
 
 @pytest.mark.parametrize(

@@ -130,10 +130,11 @@ def test_wmma() -> None:
     np.testing.assert_array_equal(c, a.astype(np.int32) @ b.T.astype(np.int32) + 5)
 
 
-def test_wmma_as_instructions() -> None:
+@pytest.mark.parametrize(("kind", "dtype"), [("s8", np.int8), ("u8", np.uint8)])
+def test_wmma_as_instructions(kind: str, dtype: type[np.integer]) -> None:
     """Lines further apart than they are long; c and d are other registers."""
     random = np.random.default_rng(3)
-    a, b = random.integers(-128, 128, (2, 16, 24)).astype(np.int8)
+    a, b = random.integers(0, 256, (2, 16, 24)).astype(dtype)
     d = np.zeros((16, 16), np.int32)
     shape, registers = "sync.aligned.{layout}.m16n16k16", "{%0, %1, %2, %3, %4, %5, %6, %7}"
 
@@ -141,7 +142,7 @@ def test_wmma_as_instructions() -> None:
         return f'"r"((unsigned)__cvta_generic_to_shared({pointer}))'
 
     def load(operand: str, layout: str) -> str:
-        text = f"wmma.load.{operand}.{shape.format(layout=layout)}.shared.s8 {{%0, %1}}, [%2], 24;"
+        text = f"wmma.load.{operand}.{shape.format(layout=layout)}.shared.{kind} {{%0, %1}}, [%2], 24;"
         outputs = f'"=r"(r{operand}[0]), "=r"(r{operand}[1])'
         return f'asm volatile("{text}" : {outputs} : {address("s" + operand)});\n'
 
@@ -154,7 +155,7 @@ def test_wmma_as_instructions() -> None:
         "for (int i = lane; i < 16 * 24; i += 32) { sa[i] = a[i]; sb[i] = b[i]; }\n__syncthreads();\n"
         + load("a", "row")
         + load("b", "col")
-        + f'asm volatile("wmma.mma.{shape.format(layout="row.col")}.s32.s8.s8.s32 {registers}, '
+        + f'asm volatile("wmma.mma.{shape.format(layout="row.col")}.s32.{kind}.{kind}.s32 {registers}, '
         f'{{%8, %9}}, {{%10, %11}}, {{{", ".join(["%12"] * 8)}}};" : {sums} : '
         '"r"(ra[0]), "r"(ra[1]), "r"(rb[0]), "r"(rb[1]), "r"(c));\n'
         f'asm volatile("wmma.store.d.{shape.format(layout="row")}.shared.s32 [%0], {{{stored}}}, 16;" : : '
@@ -179,6 +180,18 @@ def test_dp4a_and_shuffles() -> None:
     np.testing.assert_array_equal(
         y.T, [d, d[lanes ^ 5], d[np.where(lanes + 3 < WARP, lanes + 3, lanes)], d[[9] * WARP]]
     )
+
+
+def test_dp4a_of_unsigned_by_signed_bytes() -> None:
+    random = np.random.default_rng(4)
+    x, y = random.integers(0, 256, (WARP, 4)).astype(np.uint8), random.integers(-128, 128, (WARP, 4)).astype(np.int8)
+    z = np.full(WARP, 7, np.int32)
+    source = kernel(
+        "unsigned* x, int* y, int* z",
+        'asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(z[threadIdx.x]) : "r"(x[threadIdx.x]), "r"(y[threadIdx.x]));',
+    )
+    run(source, "k", launch(), [x, y, z])
+    np.testing.assert_array_equal(z, (x.astype(np.int32) * y).sum(axis=1) + 7)
 
 
 REVERSED = "__shared__ int s[64]; s[threadIdx.x] = x[threadIdx.x];\n{barrier}\ny[threadIdx.x] = s[{index}];"

@@ -1,7 +1,10 @@
-"""Fused attention on tensor cores: scores, softmax and context of a tile of queries without leaving the block."""
+"""Fused attention: scores, softmax and context of a tile of queries without leaving the block."""
 
 from __future__ import annotations
 
-from .strategy import MmaAttention
+from .dot_products import DP4A
+from .fragments import MMA_K16, MMA_K32
+from .strategy import TileAttention
+from .wmma import WMMA
 
-__all__ = ["MmaAttention"]
+__all__ = ["DP4A", "MMA_K16", "MMA_K32", "WMMA", "TileAttention"]

@@ -7,6 +7,7 @@ of each 16 x 8, lane ``4 group + place`` has queries ``group`` and ``group + 8``
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ....targets.cuda import STATIC_SHARED_BYTES, WARP
@@ -25,6 +26,7 @@ LARGE_BLOCK = 8
 """Warps."""
 _SPLITS = ((4, 1), (4, 2), (2, 1), (2, 2), (2, 4), (1, 1), (1, 2), (1, 4), (1, 8))
 """Warps along the queries and along the keys, from the most queries a block to the fewest."""
+MOST_KEYS_OF_BLOCK = MOST_KEYS * max(key_warps for _, key_warps in _SPLITS)
 ENOUGH_WARPS = 128
 """A split with fewer queries a block is taken where one with more would leave fewer warps than this, or too few
 blocks."""
@@ -61,21 +63,20 @@ class AttentionTile:
         """Products with values that a thread holds; it finishes as many contexts, divided by ``key_warps``."""
         return ROWS * head_dim // WARP
 
-    def staged_bytes(self, head_dim: int) -> int:
-        """Shared memory for the keys, then for the values, then for the sums that warps exchange."""
-        rows = self.key_warps * self.keys * head_dim
-        return rows if self.key_warps == 1 else max(rows, self.warps * self.sums(head_dim) * WARP * 4)
-
-    def shared_bytes(self, head_dim: int) -> int:
-        """All that the block declares: where warps share a row, its maximum and sum pass from one to the others."""
-        exchanged = 0 if self.key_warps == 1 else 2 * self.key_warps * self.rows * 4
-        return self.staged_bytes(head_dim) + exchanged
+    @property
+    def exchanged_bytes(self) -> int:
+        """Shared memory where warps share a row: its maximum and its sum pass from one to the others."""
+        return 0 if self.key_warps == 1 else 2 * self.key_warps * self.rows * 4
 
     def __str__(self) -> str:
         return f"{self.row_warps}x{self.key_warps}_{self.keys}"
 
 
-def tiles(length: int, head_dim: int) -> list[AttentionTile]:
+StagedBytes = Callable[[AttentionTile, int], int]
+"""Shared memory for what a block of a tile copies, at heads of so many channels."""
+
+
+def tiles(length: int, head_dim: int, staged_bytes: StagedBytes) -> list[AttentionTile]:
     """All for sentences of ``length`` tokens, from the most queries a block to the fewest; none where shared memory
     is short."""
     found = []
@@ -88,14 +89,17 @@ def tiles(length: int, head_dim: int) -> list[AttentionTile]:
             continue
         tile = AttentionTile(row_warps, key_warps, keys)
         most_held = MOST_HELD_IN_LARGE_BLOCKS if tile.warps >= LARGE_BLOCK else MOST_HELD
-        if tile.scores + tile.sums(head_dim) <= most_held and tile.shared_bytes(head_dim) <= STATIC_SHARED_BYTES:
+        shared_bytes = staged_bytes(tile, head_dim) + tile.exchanged_bytes
+        if tile.scores + tile.sums(head_dim) <= most_held and shared_bytes <= STATIC_SHARED_BYTES:
             found.append(tile)
     return found
 
 
-def by_preference(sentences: int, length: int, heads: int, head_dim: int) -> list[AttentionTile]:
+def by_preference(
+    sentences: int, length: int, heads: int, head_dim: int, staged_bytes: StagedBytes
+) -> list[AttentionTile]:
     """The same, the default first: the one with the most queries a block that leaves enough for a whole GPU."""
-    found = tiles(length, head_dim)
+    found = tiles(length, head_dim, staged_bytes)
 
     def blocks_and_warps(tile: AttentionTile) -> tuple[int, int]:
         blocks = sentences * heads * -(-length // tile.rows)

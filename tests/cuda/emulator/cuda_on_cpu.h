@@ -44,6 +44,10 @@ static inline void __syncwarp(unsigned mask = ~0u) {
   emulated::warp_barrier();
 }
 static inline int __clz(int x) { return x ? __builtin_clz(static_cast<unsigned>(x)) : 32; }
+static inline int __mulhi(int a, int b) { return static_cast<int>(static_cast<long long>(a) * b >> 32); }
+static inline unsigned __umulhi(unsigned a, unsigned b) {
+  return static_cast<unsigned>(static_cast<unsigned long long>(a) * b >> 32);
+}
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline unsigned __cvta_generic_to_shared(const void* p) { return emulated::shared_address(p); }
 template <class T> static inline T __ldg(const T* p) { return *p; }
@@ -61,6 +65,24 @@ static inline int __dp4a(int a, int b, int c) {
   unsigned sum = static_cast<unsigned>(c);
   for (int i = 0; i < 4; ++i) sum += static_cast<unsigned>(int{int8_t(a >> 8 * i)} * int{int8_t(b >> 8 * i)});
   return static_cast<int>(sum);
+}
+
+// The same of unsigned bytes of a.
+static inline void dp4a_u32_s32(int& d, unsigned a, int b, int c) {
+  d = c;
+  for (int i = 0; i < 4; ++i) d += int{uint8_t(a >> 8 * i)} * int{int8_t(b >> 8 * i)};
+}
+
+// Of signed bytes as an instruction, and a product of 16 bits.
+static inline void dp4a_s32_s32(int& d, int a, int b, int c) { d = __dp4a(a, b, c); }
+static inline void mad_wide_s16(int& d, short a, short b, int c) {
+  d = static_cast<int>(static_cast<unsigned>(a * b) + static_cast<unsigned>(c));
+}
+
+// Each bit is that of the table at the number whose binary digits are the bits of a, b and c.
+static inline void lop3_b32(unsigned& d, unsigned a, unsigned b, unsigned c, unsigned table) {
+  d = 0;
+  for (int i = 0; i < 32; ++i) d |= (table >> ((a >> i & 1) << 2 | (b >> i & 1) << 1 | (c >> i & 1)) & 1) << i;
 }
 
 // Bytes of y:x, each chosen by the low three bits of a nibble of the selector; the sign of a byte is not replicated.

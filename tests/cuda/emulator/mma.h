@@ -260,41 +260,44 @@ void mma_sync(fragment<accumulator, M, N, K, C>& d, const fragment<matrix_a, M, 
 // The same as instructions, whose fragments are registers.
 namespace emulated {
 
-template <class Use, class Layout> nvcuda::wmma::fragment<Use, 16, 16, 16, signed char, Layout> loaded(
-    const char* name, unsigned address, unsigned stride) {
+template <class Use, class T, class Layout>
+nvcuda::wmma::fragment<Use, 16, 16, 16, T, Layout> loaded(const char* name, unsigned address, unsigned stride) {
   if (address % 8 || stride % 8) fail("%s reads rows at shared address %u, %u apart: no multiples of 8", name, address, stride);
-  nvcuda::wmma::fragment<Use, 16, 16, 16, signed char, Layout> fragment;
-  load_matrix_sync(fragment, static_cast<const signed char*>(shared_pointer(address)), stride);
+  nvcuda::wmma::fragment<Use, 16, 16, 16, T, Layout> fragment;
+  load_matrix_sync(fragment, static_cast<const T*>(shared_pointer(address)), stride);
   return fragment;
 }
 
 }  // namespace emulated
 
-#define WMMA_LOAD(operand, layout)                                                                       \
+#define WMMA_LOAD(operand, layout, kind, type)                                                           \
   template <class R>                                                                                     \
-  void wmma_load_##operand##_sync_aligned_##layout##_m16n16k16_shared_s8(R& r0, R& r1, unsigned address, unsigned stride) { \
-    auto fragment = emulated::loaded<nvcuda::wmma::matrix_##operand, nvcuda::wmma::layout##_major>(      \
+  void wmma_load_##operand##_sync_aligned_##layout##_m16n16k16_shared_##kind(R& r0, R& r1, unsigned address, unsigned stride) { \
+    auto fragment = emulated::loaded<nvcuda::wmma::matrix_##operand, type, nvcuda::wmma::layout##_major>( \
         "wmma.load." #operand, address, stride);                                                         \
     std::memcpy(&r0, fragment.x, 4);                                                                     \
     std::memcpy(&r1, fragment.x + 4, 4);                                                                 \
   }
-WMMA_LOAD(a, row)
-WMMA_LOAD(b, col)
+#define WMMA(kind, type)                                                                                 \
+  WMMA_LOAD(a, row, kind, type)                                                                          \
+  WMMA_LOAD(b, col, kind, type)                                                                          \
+  template <class D>                                                                                     \
+  void wmma_mma_sync_aligned_row_col_m16n16k16_s32_##kind##_##kind##_s32(                                \
+      D& d0, D& d1, D& d2, D& d3, D& d4, D& d5, D& d6, D& d7, unsigned a0, unsigned a1, unsigned b0, unsigned b1, int c0, \
+      int c1, int c2, int c3, int c4, int c5, int c6, int c7) {                                          \
+    using namespace nvcuda::wmma;                                                                        \
+    fragment<matrix_a, 16, 16, 16, type, row_major> a;                                                   \
+    fragment<matrix_b, 16, 16, 16, type, col_major> b;                                                   \
+    fragment<accumulator, 16, 16, 16, int> c{{c0, c1, c2, c3, c4, c5, c6, c7}}, d;                       \
+    std::memcpy(a.x, &a0, 4), std::memcpy(a.x + 4, &a1, 4);                                              \
+    std::memcpy(b.x, &b0, 4), std::memcpy(b.x + 4, &b1, 4);                                              \
+    mma_sync(d, a, b, c);                                                                                \
+    d0 = d.x[0], d1 = d.x[1], d2 = d.x[2], d3 = d.x[3], d4 = d.x[4], d5 = d.x[5], d6 = d.x[6], d7 = d.x[7]; \
+  }
+WMMA(s8, signed char)
+WMMA(u8, unsigned char)
 #undef WMMA_LOAD
-
-template <class D>
-void wmma_mma_sync_aligned_row_col_m16n16k16_s32_s8_s8_s32(D& d0, D& d1, D& d2, D& d3, D& d4, D& d5, D& d6, D& d7,
-                                                           unsigned a0, unsigned a1, unsigned b0, unsigned b1, int c0, int c1,
-                                                           int c2, int c3, int c4, int c5, int c6, int c7) {
-  using namespace nvcuda::wmma;
-  fragment<matrix_a, 16, 16, 16, signed char, row_major> a;
-  fragment<matrix_b, 16, 16, 16, signed char, col_major> b;
-  fragment<accumulator, 16, 16, 16, int> c{{c0, c1, c2, c3, c4, c5, c6, c7}}, d;
-  std::memcpy(a.x, &a0, 4), std::memcpy(a.x + 4, &a1, 4);
-  std::memcpy(b.x, &b0, 4), std::memcpy(b.x + 4, &b1, 4);
-  mma_sync(d, a, b, c);
-  d0 = d.x[0], d1 = d.x[1], d2 = d.x[2], d3 = d.x[3], d4 = d.x[4], d5 = d.x[5], d6 = d.x[6], d7 = d.x[7];
-}
+#undef WMMA
 
 static inline void wmma_store_d_sync_aligned_row_m16n16k16_shared_s32(unsigned address, int d0, int d1, int d2, int d3, int d4,
                                                                       int d5, int d6, int d7, unsigned stride) {
