@@ -124,8 +124,9 @@ FEATURES = frozenset(_FEATURES)
 class Cuda:
     """The GPU of a target: a chip of compute capability ``sm`` (87 is 8.7) with ``multiprocessors`` at ``clock_mhz``.
 
-    ``bandwidth_gbs``: of its memory, in 10^9 bytes a second. Estimates need these three, code does not. ``driver``: the
-    CUDA release of the driver that is to load the code; None where it is not known.
+    ``bandwidth_gbs``: of its memory, in 10^9 bytes a second. These three choose default tiles and make estimates; no
+    result depends on them. ``driver``: the CUDA release of the driver that is to load the code; None where it is not
+    known.
     Raises TargetError for an unknown ``sm``, and for numbers that are not positive.
     """
 

@@ -52,7 +52,8 @@ def test_inspect_shows_what_each_kernel_needs(intbert: Run, intbert_json: Json, 
 
 def test_inspect_says_why_tensor_cores_are_not_used(intbert: Run, artifact: Path):
     printed = " ".join(intbert("inspect", artifact).stdout.partition("Fallbacks")[2].split())
-    assert "layers.*.intermediate plain mma_k32: inputs 24 is not a multiple of 16; mma_k16: " in printed
+    reasons = "mma_k32: the GPU has no mma_k32; mma_k16: head dimension 8 is not a multiple of 32"
+    assert f"layers.*.attention plain {reasons}" in printed
 
 
 def test_inspect_is_content_with_other_instructions_for_the_same_products(intbert: Run, tmp_path: Path):

@@ -23,6 +23,7 @@ from intbert.schedules.tuning_log import open_log
 from ..models import Size, tiny_model
 
 SECONDS = 120.0
+TRIALS = 15
 Document = Callable[..., Any]
 Run = Callable[..., Any]
 COMMON = ("--target", "host", "--lengths", "8", "--threads", "1")
@@ -40,19 +41,19 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def log(quantized: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log that a run was killed over with SIGKILL, and another one then went on with."""
     path = tmp_path_factory.mktemp("log") / "tuning.db"
-    with started(quantized, path, 30) as process:
-        eventually(lambda: traces(path) >= 10)
+    with started(quantized, path, TRIALS) as process:
+        eventually(lambda: traces(path) >= TRIALS // 3)
         children = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
         process.wait(SECONDS)
     _, alive = psutil.wait_procs(children, SECONDS)
     assert alive == [], "nothing that it started outlives it"
     before = traces(path)
-    assert 10 <= before < 30
-    with started(quantized, path, 30) as process:
+    assert TRIALS // 3 <= before < TRIALS
+    with started(quantized, path, TRIALS) as process:
         out, err = process.communicate(timeout=SECONDS)
         assert process.returncode == 0, err
-    assert sum(task["trials"] for task in json.loads(out)["tasks"]) == 30
+    assert sum(task["trials"] for task in json.loads(out)["tasks"]) == TRIALS
     return path
 
 
@@ -80,7 +81,7 @@ def eventually(true: Callable[[], object]) -> None:
 
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(log: Path) -> None:
-    assert traces(log) == 30
+    assert traces(log) == TRIALS
     with open_log(log, read_only=True) as opened:
         records = list(opened.records())
     assert len({record.id for record in records}) == len(records)
@@ -136,7 +137,7 @@ def test_the_environment_names_the_log_and_no_log_leaves_it_out(
 
 def test_estimates_are_called_so(intbert: Run, quantized: Path, tmp_path: Path) -> None:
     log = ("--log", tmp_path / "tuning.db")
-    static = ("tune", quantized, *COMMON, *log, "--cost-model", "static", "--trials", "10")
+    static = ("tune", quantized, *COMMON, *log, "--cost-model", "static", "--trials", "6")
     shown = intbert(*static)
     assert shown.exit_code == 0, shown.stderr
     assert re.search(r"^estimates by .*, not measurements: the best schedules take", shown.stdout, re.MULTILINE)

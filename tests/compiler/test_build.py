@@ -53,7 +53,8 @@ def assert_equals_oracle(model: Model, quantized: QuantizedModel, batch: int, le
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_and_head(tmp_path: Path, family: str, head: HeadKind) -> None:
     quantized = tiny_model(family, head)
-    lengths, batches = ([1, 5], [1, 3]) if family == "Bert" else ([5], [3])
+    of_every_kind = (family, head) == ("Bert", HeadKind.MEAN_POOLING)
+    lengths, batches = ([1, 5], [1, 3]) if of_every_kind else ([5], [3])
     model = load(compile_model(quantized, HOST, lengths=lengths, batches=batches, output=tmp_path / "a"))
     for batch in (1, 3, 4):
         for length in (1, 4, 5):
