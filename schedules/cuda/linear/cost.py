@@ -17,7 +17,8 @@ from ....targets.cuda import WARP, Cuda
 from ....targets.cuda_rates import int8_multiplier, macs_per_cycle
 from ...linear.workload import LinearWorkload
 from ..threads import RESIDENT
-from .warp_tile import DEPTH_STEP, WarpTile
+from .multiplication import DEPTH_STEP
+from .warp_tile import WarpTile
 
 SHARED_BYTES = 128
 """A cycle, of a multiprocessor: 32 banks of 4 bytes (CUDA C++ Programming Guide, "Shared Memory")."""

@@ -25,7 +25,8 @@ from ...strategy import Sketch, Strategy, not_a_multiple
 from ..copies import COPIED_BYTES
 from ..threads import most_shared_bytes
 from .cost import TileCost
-from .warp_tile import ALIGNMENT, PIECE, Multiplication, WarpTile, function_name, function_source
+from .multiplication import ALIGNMENT, PIECE, Multiplication, function_name, function_source
+from .warp_tile import WarpTile
 
 TILES = tuple(
     WarpTile(warps, steps, stages, slices)

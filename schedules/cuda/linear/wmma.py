@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from string import Template
 
+from ..copies import COPY_THROUGH_REGISTERS
 from ..inline_ptx import wmma, wmma_load, wmma_store
-from .warp_tile import PIECE, through_registers
+from .multiplication import PIECE, Multiplication
 
 SUMS = ("d[0]", "d[1]", "d[2]", "d[3]", "e[0]", "e[1]", "e[2]", "e[3]")
 LEFT = ("a[i][0]", "a[i][1]")
 RIGHT = ("b[j][0]", "b[j][1]")
-
 
 _MULTIPLY = Template(r"""
 #pragma unroll
@@ -66,8 +66,9 @@ EXCHANGE_SUMS = Template(r"""
 """).substitute(store=wmma_store(SUMS, "exchanged", "16"))
 """Statements that bring ``sums`` from fragments to the lanes of :mod:`.warp_tile`, through what is ``staged``."""
 
-WMMA = through_registers(
+WMMA = Multiplication(
     "wmma",
+    COPY_THROUGH_REGISTERS,
     multiply=_MULTIPLY.substitute(
         load_left=wmma_load("a", "row", "s8", LEFT, "address", "kLine"),
         load_right=wmma_load("b", "col", "s8", RIGHT, "address", "kLine"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 from intbert.compiler.operators.linear import linear_kernel
+from intbert.schedules.cuda.linear import DP4A, MMA_K16, MMA_K32
 from intbert.schedules.cuda.linear.strategy import WarpTileLinear
-from intbert.schedules.cuda.linear.warp_tile import DP4A, MMA_K16, MMA_K32, WarpTile
+from intbert.schedules.cuda.linear.warp_tile import WarpTile
 from intbert.schedules.cuda.linear.wmma import WMMA
 from intbert.schedules.layout import ROW_MAJOR
 from intbert.schedules.linear.workload import LinearWorkload
