@@ -7,9 +7,8 @@ from string import Template
 from ..copies import ASYNC_COPY, COPY_THROUGH_REGISTERS
 from ..inline_ptx import ldmatrix, mma
 from .multiplication import Multiplication
+from .products import LEFT, SUMS, of_eight_rows
 
-_SUMS = ("d[0]", "d[1]", "e[0]", "e[1]")
-_LEFT = ("a[i][0]", "a[i][1]", "a[i][2]", "a[i][3]")
 _RIGHT = ("w[0]", "w[1]")
 _LOAD_FRAGMENTS = Template(r"""
 #pragma unroll
@@ -59,20 +58,14 @@ def _fragments(products: str) -> str:
 MMA_K32 = Multiplication(
     "mma_k32",
     ASYNC_COPY,
-    _fragments(mma("m16n8k32", "s8.s8", _SUMS, _LEFT, _RIGHT)),
+    _fragments(mma("m16n8k32", "s8.s8", SUMS, LEFT, _RIGHT)),
     _FRAGMENT_OFFSETS,
 )
 """mma.sync.m16n8k32 and cp.async: sm_80 and later."""
 MMA_K16 = Multiplication(
     "mma_k16",
     COPY_THROUGH_REGISTERS,
-    _fragments(
-        "".join(
-            mma("m8n8k16", "s8.s8", _SUMS[half * 2 : half * 2 + 2], (_LEFT[half + 2 * depth],), (_RIGHT[depth],))
-            for depth in (0, 1)
-            for half in (0, 1)
-        )
-    ),
+    _fragments(of_eight_rows("m8n8k16", "s8.s8", _RIGHT)),
     _FRAGMENT_OFFSETS,
 )
 """mma.sync.m8n8k16, a stage on its way in registers while another one is multiplied: sm_75."""

@@ -16,20 +16,16 @@ from .multiplication import PIECE, Multiplication
 SUMS = ("d[0]", "d[1]", "d[2]", "d[3]", "e[0]", "e[1]", "e[2]", "e[3]")
 LEFT = ("a[i][0]", "a[i][1]")
 RIGHT = ("b[j][0]", "b[j][1]")
-
-_MULTIPLY = Template(r"""
-#pragma unroll
-      for (int turn = 0; turn < kDepth / 16 / kSlices; ++turn) {
-        const int depth_step = turn * kSlices + slice;
+_STEP = Template(r"""
         unsigned a[kRowSteps][2], b[kColumnSteps / 2][2];
 #pragma unroll
         for (int i = 0; i < kRowSteps; ++i) {
-          const signed char* address = left + (warp_row + i * 16) * kLine + depth_step * 16;
+          const signed char* address = ${left};
           ${load_left}
         }
 #pragma unroll
         for (int j = 0; j < kColumnSteps / 2; ++j) {
-          const signed char* address = right + (warp_column + j * 16) * kLine + depth_step * 16;
+          const signed char* address = ${right};
           ${load_right}
         }
 #pragma unroll
@@ -41,6 +37,26 @@ _MULTIPLY = Template(r"""
             ${products}
           }
         }
+""")
+
+
+def multiply_step(left: str, right: str, line: str) -> str:
+    """Statements that multiply 16 inputs: of the rows ``16 i`` that begin at ``left``, and of the channels ``16 j`` at
+    ``right``, each ``line`` bytes from the next one."""
+    return _STEP.substitute(
+        left=left,
+        right=right,
+        load_left=wmma_load("a", "row", "s8", LEFT, "address", line),
+        load_right=wmma_load("b", "col", "s8", RIGHT, "address", line),
+        products=wmma("s8", SUMS, LEFT, RIGHT),
+    )
+
+
+_MULTIPLY = Template(r"""
+#pragma unroll
+      for (int turn = 0; turn < kDepth / 16 / kSlices; ++turn) {
+        const int depth_step = turn * kSlices + slice;
+        ${step}
       }
 """)
 EXCHANGE_SUMS = Template(r"""
@@ -70,9 +86,11 @@ WMMA = Multiplication(
     "wmma",
     COPY_THROUGH_REGISTERS,
     multiply=_MULTIPLY.substitute(
-        load_left=wmma_load("a", "row", "s8", LEFT, "address", "kLine"),
-        load_right=wmma_load("b", "col", "s8", RIGHT, "address", "kLine"),
-        products=wmma("s8", SUMS, LEFT, RIGHT),
+        step=multiply_step(
+            "left + (warp_row + i * 16) * kLine + depth_step * 16",
+            "right + (warp_column + j * 16) * kLine + depth_step * 16",
+            "kLine",
+        )
     ),
     finish=EXCHANGE_SUMS,
     # wmma.load reads lines that are equally far apart: so many bytes put eight of them in different banks.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from string import Template
 
 from ...unpack import AddedValues
-from .products import INT8_K16, INT8_K32
+from ..linear.products import INT8_K16, INT8_K32
 
 INDEX_BYTES = 4
 """Of shared memory, for each of the columns."""

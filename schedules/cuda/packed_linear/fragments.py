@@ -11,11 +11,11 @@ from string import Template
 
 from ..copies import ASYNC_COPY, COPY_THROUGH_REGISTERS
 from ..inline_ptx import ldmatrix, mma
+from ..linear.products import INT8_K16, INT8_K32, LEFT, SUMS, of_eight_rows
 from ..linear.warp_tile import WarpTile
 from .added_columns import ADD_BY_K16, ADD_BY_K32
 from .codes import CenteredBytes, code_bytes, fields, nibbles
 from .copies import slots_of_line, turn_of_piece
-from .products import INT8_K16, INT8_K32, LEFT, SUMS, of_eight_rows
 from .tile import MOST_STAGES, Operands, PackedMultiplication
 
 TALL = tuple(

@@ -15,10 +15,9 @@ from ....targets.cuda import STATIC_SHARED_BYTES
 from ...linear.workload import LinearWorkload
 from ...unpack import PackedWeight
 from ..copies import COPY_THROUGH_REGISTERS
-from ..inline_ptx import wmma, wmma_load
 from ..linear.strategy import DeviceFunction
 from ..linear.warp_tile import WarpTile
-from ..linear.wmma import EXCHANGE_SUMS, LEFT, RIGHT, SUMS
+from ..linear.wmma import EXCHANGE_SUMS, multiply_step
 from .added_columns import INDEX_BYTES, add_columns, declare_added_columns
 from .codes import DEPTH, PIECE, Field, code_bytes, fields, run_pieces
 from .fragments import declare_row_sums, finish_codes
@@ -202,38 +201,17 @@ __device__ __forceinline__ void ${name}(int* sums, const signed char* x, const u
 
 
 def _multiply(tile: WarpTile, operands: Operands) -> str:
-    return _MULTIPLY.substitute(
-        load_left=wmma_load("a", "row", "s8", LEFT, "address", "16"),
-        load_right=wmma_load("b", "col", "s8", RIGHT, "address", "16"),
-        products=wmma("s8", SUMS, LEFT, RIGHT),
+    step = multiply_step(
+        "left + (place * kRows + warp_row + i * 16) * 16",
+        "right + (place * kColumns + warp_column + j * 16) * 16",
+        "16",
     )
-
-
-_MULTIPLY = Template(r"""
+    return f"""
 #pragma unroll
-    for (int place = 0; place < 8; ++place) {
-      unsigned a[kRowSteps][2], b[kColumnSteps / 2][2];
-#pragma unroll
-      for (int i = 0; i < kRowSteps; ++i) {
-        const signed char* address = left + (place * kRows + warp_row + i * 16) * 16;
-        ${load_left}
-      }
-#pragma unroll
-      for (int j = 0; j < kColumnSteps / 2; ++j) {
-        const signed char* address = right + (place * kColumns + warp_column + j * 16) * 16;
-        ${load_right}
-      }
-#pragma unroll
-      for (int i = 0; i < kRowSteps; ++i) {
-#pragma unroll
-        for (int j = 0; j < kColumnSteps / 2; ++j) {
-          int* d = sums + (i * 2 * kColumnSteps + j * 2) * 2;
-          int* e = d + kColumnSteps * 2;
-          ${products}
-        }
-      }
-    }
-""")
+    for (int place = 0; place < 8; ++place) {{
+      {step}
+    }}
+"""
 
 
 def _finish(tile: WarpTile, operands: Operands) -> str:
